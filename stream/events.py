@@ -406,8 +406,8 @@ class ServiceReplied(ParcelEvent, tag="service.replied", frozen=True, gc=False, 
 
 Parcel = ParcelCreated | ParcelPickedUp | ParcelScanned | ParcelDelivered | ServiceOpened | ServiceReplied
 
-_room_decoder = msgspec.json.Decoder(RoomEvent)
-_parcel_decoder = msgspec.json.Decoder(Parcel)
+_room_decoder: msgspec.json.Decoder[RoomEvent] = msgspec.json.Decoder(RoomEvent)
+_parcel_decoder: msgspec.json.Decoder[Parcel] = msgspec.json.Decoder(Parcel)
 _encoder = msgspec.json.Encoder()
 TYPES: frozenset[str] = frozenset(cls.__struct_config__.tag for cls in RoomEvent.__args__)
 
