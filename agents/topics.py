@@ -28,12 +28,12 @@ async def create_topics(
     Returns the partitions each topic really has: one that existed keeps its own. `config` goes beside retention.ms.
     Raises OperatorError.
     """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000))
     try:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000))
-    except ValueError as error:
-        raise OperatorError(f"{bootstrap!r} names no broker ({error}); set LIVEROOM_KAFKA to host:port") from None
-    try:
-        await asyncio.wait_for(admin.start(), ANSWER_TIMEOUT_S)
+        try:
+            await asyncio.wait_for(admin.start(), ANSWER_TIMEOUT_S)
+        except ValueError as error:
+            raise OperatorError(f"{bootstrap!r} names no broker ({error}); set LIVEROOM_KAFKA to host:port") from None
         await _create(admin, topics, replication, {"retention.ms": str(RETENTION_MS)} | dict(config or {}))
         return await _visible(admin, topics)
     except (KafkaError, OSError, TimeoutError, OverflowError) as error:
