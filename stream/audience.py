@@ -1,0 +1,219 @@
+"""Who is in the room: sessions, the online count, and which sources mask their users.
+
+A session begins at a join and ends at a leave; a return within RETURN_MS continues it, and the time away counts.
+"""
+
+from typing import Any
+
+from stream import series
+from stream.events import ViewerCount, shown_count
+from stream.windows import SPAN_S, Buckets
+
+RETURN_MS = 30_000
+COHORT_S = 120  # a retention cohort is two minutes of joins
+MASKED_FROM_EVENTS = 50
+MASKED_SHARE = 5  # one id with more than 1/5 of a source's events masks the source
+IDS_COUNTED_MAX = 5_000  # ids counted a source before those with under 1 % are let go
+
+
+class Sessions:
+    """Open sessions and those that may still be continued, by user: [start_ms, left_ms or 0]."""
+
+    __slots__ = ("_left", "began", "buckets", "nameless", "open", "sessions")
+
+    def __init__(self, buckets: Buckets) -> None:
+        self.buckets = buckets
+        self.sessions: dict[str, list[int]] = {}
+        self._left: dict[str, int] = {}  # users away, by when they left: insertion order is about time order
+        self.open = 0
+        self.nameless = 0  # joins less leaves without a user
+        self.began = 0
+
+    def join(self, user: str | None, ts: int) -> None:
+        """A join at `ts`, in the second being closed or a straggler from before."""
+        if user is None:
+            self.nameless += 1
+            return
+        session = self.sessions.get(user)
+        if session is None:
+            self._begin(user, ts)
+            return
+        start_ms, left_ms = session
+        if not left_ms or ts < left_ms:  # already here, or a straggler from before they left
+            return
+        del self._left[user]
+        if ts - left_ms > RETURN_MS:
+            self._begin(user, ts)
+            return
+        session[1] = 0
+        self.open += 1
+        self._count_short(start_ms, left_ms - start_ms, -1)
+        self._watch(left_ms, 1)
+
+    def leave(self, user: str | None, ts: int) -> None:
+        """A leave at `ts`, likewise; of someone without a session it says nothing."""
+        if user is None:
+            self.nameless -= 1
+            return
+        session = self.sessions.get(user)
+        if session is None or session[1] or ts < session[0]:
+            return
+        session[1] = ts
+        self._left[user] = ts
+        self.open -= 1
+        self._count_short(session[0], ts - session[0], 1)
+        self._watch(ts, -1)
+
+    def second_begins(self) -> None:
+        """The next second is being closed: everyone here stays for it unless they leave."""
+        buckets = self.buckets
+        if self.open:
+            buckets.column[series.WATCH_MS] += self.open * 1000
+        if self._left:
+            self._expire(buckets.end_s * 1000)
+
+    def online(self) -> int:
+        """People with an open session; visitors without a name are counted as joins less leaves."""
+        return self.open + max(0, self.nameless)
+
+    def clear(self) -> None:
+        """A new show: nobody is here."""
+        self.sessions = {}
+        self._left = {}
+        self.open = self.nameless = self.began = 0
+
+    def _expire(self, now_ms: int) -> None:
+        """Forget those who left too long ago to come back, stragglers included."""
+        gone = []
+        for user, left_ms in self._left.items():
+            if now_ms - left_ms <= 2 * RETURN_MS:
+                break
+            gone.append(user)
+        for user in gone:
+            del self._left[user], self.sessions[user]
+
+    def _begin(self, user: str, ts: int) -> None:
+        self.sessions[user] = [ts, 0]
+        self.open += 1
+        self.began += 1
+        self.buckets.add(series.BEGAN, ts // 1000, 1)
+        self._watch(ts, 1)
+
+    def _count_short(self, start_ms: int, lasted_ms: int, sign: int) -> None:
+        """The session that began at `start_ms` ended after `lasted_ms` (or, with sign -1, did not)."""
+        for limit_s, short in series.SHORT.items():
+            if lasted_ms < limit_s * 1000:
+                self.buckets.add(short, start_ms // 1000, sign)
+
+    def _watch(self, from_ms: int, sign: int) -> None:
+        """Someone was (or, with sign -1, was not) in the room from `from_ms` to the end of the newest second."""
+        buckets = self.buckets
+        end_ms = buckets.edge_s * 1000
+        held_ms = max(from_ms, end_ms - SPAN_S * 1000)
+        if held_ms > from_ms:
+            buckets.show[series.WATCH_MS] += sign * (held_ms - from_ms)
+        while held_ms < end_ms:
+            next_ms = min(end_ms, (held_ms // 1000 + 1) * 1000)
+            buckets.add(series.WATCH_MS, held_ms // 1000, sign * (next_ms - held_ms))
+            held_ms = next_ms
+
+    def snapshot(self) -> dict[str, Any]:
+        """The sessions as plain data."""
+        return {
+            "sessions": self.sessions,
+            "left": list(self._left.items()),
+            "open": self.open,
+            "nameless": self.nameless,
+            "began": self.began,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The sessions as they stood when `state` was taken."""
+        self.sessions = state["sessions"]
+        self._left = dict(state["left"])
+        self.open, self.nameless, self.began = state["open"], state["nameless"], state["began"]
+
+
+class Online:
+    """The newest count a source states, by event time; of two sources the preferred one, if it ever spoke."""
+
+    __slots__ = ("exact", "preferred", "source", "total", "ts", "value", "views")
+
+    def __init__(self, preferred: str | None) -> None:
+        self.preferred = preferred
+        self.clear()
+
+    def clear(self) -> None:
+        """A new show: nothing was stated."""
+        self.value: int | None = None
+        self.ts = 0
+        self.source: str | None = None
+        self.exact = True
+        self.total: int | None = None  # the platform's count of visits, highest seen
+
+    def take(self, event: ViewerCount) -> int:
+        """A reading; returns by how much the count of visits rose since the last one (0 for the first)."""
+        if self.preferred is not None and self.source == self.preferred and event.source != self.preferred:
+            return 0
+        changed = event.source == self.preferred and self.source != self.preferred
+        if event.online is not None and (event.ts >= self.ts or changed):
+            read = shown_count(event.online)
+            if read is not None:
+                self.value, self.exact = read
+                self.ts = event.ts
+                self.source = event.source
+        if event.total is None:
+            return 0
+        read = shown_count(event.total)
+        if read is None:
+            return 0
+        before, total = self.total, read[0]
+        if before is None or changed:
+            self.total = total
+            return 0
+        self.total = max(before, total)
+        return self.total - before
+
+    def snapshot(self) -> list[Any]:
+        """The readings as plain data."""
+        return [self.value, self.ts, self.source, self.exact, self.total]
+
+    def restore(self, state: list[Any]) -> None:
+        """The readings as they stood when `state` was taken."""
+        self.value, self.ts, self.source, self.exact, self.total = state
+
+
+class Masking:
+    """Whether a source hides its users behind one id: more than a fifth of at least 50 events carry the same one."""
+
+    __slots__ = ("_counts", "events", "most")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self.events = 0
+        self.most = 0
+
+    def take(self, user: str) -> None:
+        """One more event with a user. Ids with under 1 % are let go when there are very many."""
+        self.events += 1
+        counts = self._counts
+        count = counts.get(user, 0) + 1
+        counts[user] = count
+        if count > self.most:
+            self.most = count
+        if len(counts) > IDS_COUNTED_MAX:
+            floor = self.events // 100
+            self._counts = {user: count for user, count in counts.items() if count > floor}
+
+    @property
+    def masked(self) -> bool:
+        """Whether people cannot be told apart in this source."""
+        return self.events >= MASKED_FROM_EVENTS and self.most * MASKED_SHARE > self.events
+
+    def snapshot(self) -> list[Any]:
+        """The counts as plain data."""
+        return [self._counts, self.events, self.most]
+
+    def restore(self, state: list[Any]) -> None:
+        """The counts as they stood when `state` was taken."""
+        self._counts, self.events, self.most = state

@@ -1,0 +1,91 @@
+"""The same message twice: remembered as 64-bit hashes, for two minutes of room time, money for the whole show.
+
+Without an id nothing is a duplicate, and content is never hashed: real order data has identical lines.
+"""
+
+from typing import Any
+
+from xxhash import xxh3_64_intdigest
+
+from stream.events import MONEY, RoomEvent
+
+DEDUPE_S = 120
+HASHES_MAX = 1_000_000  # of each kind; about 100 MB at the very most. Beyond it the oldest half is forgotten early
+MONEY_TYPES = frozenset(MONEY)
+
+
+class Seen:
+    """Which ids of a room were seen, by source and type."""
+
+    __slots__ = ("_money", "_money_before", "_recent", "_recent_before", "_rotated_s", "_seeds", "forgotten_early")
+
+    def __init__(self) -> None:
+        self._recent: dict[int, int] = {}  # hash -> room second
+        self._recent_before: dict[int, int] = {}
+        self._rotated_s = 0
+        self._money: set[int] = set()
+        self._money_before: set[int] = set()  # the previous show's, or the older half
+        self._seeds: dict[tuple[str | None, type], int] = {}
+        self.forgotten_early = 0
+
+    def again(self, event: RoomEvent, now_s: int) -> bool:
+        """Whether the same message was seen before; `now_s` is room time. An event without id is always new."""
+        if event.id is None:
+            return False
+        kind = type(event)
+        try:
+            seed = self._seeds[event.source, kind]
+        except KeyError:
+            seed = xxh3_64_intdigest(f"{event.source}\n{kind.__struct_config__.tag}")
+            self._seeds[event.source, kind] = seed
+        digest = xxh3_64_intdigest(event.id, seed)
+        if kind in MONEY_TYPES:
+            return self._money_again(digest)
+        if now_s - self._rotated_s >= DEDUPE_S or len(self._recent) >= HASHES_MAX // 2:
+            self._rotate(now_s)
+        seen_s = self._recent.get(digest)
+        if seen_s is None:
+            seen_s = self._recent_before.get(digest)
+        if seen_s is not None and now_s - seen_s <= DEDUPE_S:
+            return True
+        self._recent[digest] = now_s
+        return False
+
+    def _money_again(self, digest: int) -> bool:
+        if digest in self._money or digest in self._money_before:
+            return True
+        if len(self._money) >= HASHES_MAX // 2:
+            self.forgotten_early += len(self._money_before)
+            self.start_show()
+        self._money.add(digest)
+        return False
+
+    def _rotate(self, now_s: int) -> None:
+        if now_s - self._rotated_s < DEDUPE_S:
+            self.forgotten_early += len(self._recent_before)
+        self._recent_before = self._recent
+        self._recent = {}
+        self._rotated_s = now_s
+
+    def start_show(self) -> None:
+        """A new show begins; money of the last one is still recognised until the next."""
+        self._money_before = self._money
+        self._money = set()
+
+    def snapshot(self) -> dict[str, Any]:
+        """All hashes as plain data."""
+        return {
+            "recent": list(self._recent.items()),
+            "before": list(self._recent_before.items()),
+            "rotated_s": self._rotated_s,
+            "money": list(self._money),
+            "money_before": list(self._money_before),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The hashes as they stood when `state` was taken."""
+        self._recent = dict(state["recent"])
+        self._recent_before = dict(state["before"])
+        self._rotated_s = state["rotated_s"]
+        self._money = set(state["money"])
+        self._money_before = set(state["money_before"])

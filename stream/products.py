@@ -1,0 +1,219 @@
+"""The shelf: what each product sold and showed, its stock, and which one is pinned."""
+
+from typing import Any
+
+import msgspec
+
+from stream.events import (
+    CartAdd,
+    OrderCreated,
+    OrderPaid,
+    OrderRefunded,
+    ProductClick,
+    ProductExpose,
+    ProductPin,
+    ProductUnpin,
+    StockLevel,
+)
+from stream.windows import Panes
+
+(
+    EXPOSES,
+    CLICKS,
+    CARTS,
+    UNITS_CREATED,
+    UNITS_PAID,
+    GMV_CREATED,
+    GMV_PAID,
+    REFUNDED,
+    NAMELESS_CREATED,
+    NAMELESS_PAID,
+    EXPOSED,
+    CLICKERS,
+    CARTERS,
+    CREATORS,
+    BUYERS,
+    ORDERS_CREATED,
+    ORDERS_PAID,
+    REFUNDS,
+) = range(18)
+N_PRODUCT_SERIES = 18
+
+
+class Stock(msgspec.Struct, gc=False, array_like=True):
+    """The readings of one product; `by_sku` holds [pieces, ts] a variant, the newest by event time."""
+
+    by_sku: dict[str, list[int]] = {}
+    opening: int | None = None
+    before_zero: int | None = None
+    zero_since_ms: int | None = None
+    refills: int = 0
+    lines_since: int = 0  # order lines since the first reading or the last refill
+    read_ms: int = 0
+
+    @property
+    def pieces(self) -> int:
+        """Pieces left over all variants."""
+        return sum(pieces for pieces, _ in self.by_sku.values())
+
+    def take(self, sku: str, pieces: int, ts: int) -> None:
+        """A reading; an older one than the newest of its variant says nothing."""
+        held = self.by_sku.get(sku)
+        if held is not None and ts < held[1]:
+            return
+        before = self.pieces if self.by_sku else None
+        self.by_sku[sku] = [pieces, ts]
+        self.read_ms = max(self.read_ms, ts)
+        now = self.pieces
+        if before is None:
+            self.opening = now
+            self.zero_since_ms = ts if now == 0 else None
+            return
+        if before > 0:
+            self.before_zero = before
+        if now > before:
+            self.refills += held is not None  # a variant heard of for the first time is no refill
+            self.lines_since = 0
+        if held is None and self.opening is not None and not self.refills:
+            self.opening += pieces
+        if now > 0:
+            self.zero_since_ms = None
+        elif self.zero_since_ms is None:
+            self.zero_since_ms = ts
+
+
+class Shelf:
+    """Every product of the room, by id. Seconds are those of the room's buckets."""
+
+    __slots__ = ("_last", "panes", "pin_ts", "pinned", "stocks", "touched_s")
+
+    def __init__(self) -> None:
+        self.panes = Panes(N_PRODUCT_SERIES)
+        self._last: dict[int, dict[str, dict[str, int]]] = {}  # series -> product -> key -> second
+        self.stocks: dict[str, Stock] = {}
+        self.pinned: str | None = None
+        self.pin_ts = 0
+        self.touched_s: dict[str, int] = {}  # product -> newest second with anything about it
+
+    def start(self, second: int) -> None:
+        """A new show begins at `second`; stock readings are facts of the back office and stay."""
+        self.panes.start(second)
+        self._last = {}
+        self.pinned = None
+        self.pin_ts = 0
+        self.touched_s = {}
+        for product, stock in self.stocks.items():
+            stock.opening, stock.refills, stock.lines_since = stock.pieces, 0, 0
+            self.touched_s[product] = second
+
+    def _see(self, series: int, product: str, key: str | None, second: int) -> None:
+        if key is None:
+            return
+        last = self._last.setdefault(series, {}).setdefault(product, {})
+        before = last.get(key)
+        if before is None:
+            self.panes.add(product, series, second, 1)
+        elif before < second:
+            self.panes.add(product, series, before, -1, shown=False)
+            self.panes.add(product, series, second, 1, shown=False)
+        else:
+            return
+        last[key] = second
+
+    def expose(self, event: ProductExpose, second: int) -> None:
+        """The product's card was shown."""
+        self.touched_s[event.product] = second
+        self.panes.add(event.product, EXPOSES, second, 1)
+        self._see(EXPOSED, event.product, event.user, second)
+
+    def click(self, event: ProductClick, second: int) -> None:
+        """The product's page was opened."""
+        self.touched_s[event.product] = second
+        self.panes.add(event.product, CLICKS, second, 1)
+        self._see(CLICKERS, event.product, event.user, second)
+
+    def cart(self, event: CartAdd, second: int) -> None:
+        """Someone put it in the cart."""
+        self.touched_s[event.product] = second
+        self.panes.add(event.product, CARTS, second, 1)
+        self._see(CARTERS, event.product, event.user, second)
+
+    def created(self, event: OrderCreated, second: int) -> None:
+        """A line of an order that was placed."""
+        if event.product is None:
+            return
+        self._order(event, second, UNITS_CREATED, GMV_CREATED, NAMELESS_CREATED, ORDERS_CREATED, CREATORS)
+        stock = self.stocks.get(event.product)
+        if stock is not None:
+            stock.lines_since += 1
+
+    def paid(self, event: OrderPaid, second: int, counts_stock: bool) -> None:
+        """A line of an order that was paid; `counts_stock` where creations are not sent."""
+        if event.product is None:
+            return
+        self._order(event, second, UNITS_PAID, GMV_PAID, NAMELESS_PAID, ORDERS_PAID, BUYERS)
+        stock = self.stocks.get(event.product)
+        if counts_stock and stock is not None:
+            stock.lines_since += 1
+
+    def _order(
+        self, event: OrderCreated | OrderPaid, second: int, units: int, gmv: int, lines: int, orders: int, people: int
+    ) -> None:
+        product = event.product
+        assert product is not None
+        self.touched_s[product] = second
+        add = self.panes.add
+        add(product, units, second, event.qty)
+        add(product, gmv, second, event.amount)
+        if event.order is None:
+            add(product, lines, second, 1)
+        self._see(orders, product, event.order, second)
+        self._see(people, product, event.user, second)
+
+    def refunded(self, event: OrderRefunded, second: int) -> None:
+        """A line of an order that was paid back."""
+        if event.product is None:
+            return
+        self.touched_s[event.product] = second
+        self.panes.add(event.product, REFUNDED, second, event.amount)
+        self._see(REFUNDS, event.product, event.order, second)
+
+    def stock(self, event: StockLevel, second: int) -> None:
+        """A reading of the back office."""
+        self.touched_s[event.product] = second
+        stock = self.stocks.get(event.product)
+        if stock is None:
+            stock = self.stocks[event.product] = Stock()
+        stock.take(event.sku or "", event.available, event.ts)
+
+    def pin(self, event: ProductPin) -> None:
+        """The host turns to this product."""
+        if event.ts >= self.pin_ts:
+            if self.pinned != event.product:
+                self.pin_ts = event.ts
+            self.pinned = event.product
+
+    def unpin(self, event: ProductUnpin) -> None:
+        """The host is done with it."""
+        if event.ts >= self.pin_ts and self.pinned == event.product:
+            self.pinned = None
+            self.pin_ts = event.ts
+
+    def snapshot(self) -> dict[str, Any]:
+        """The shelf as plain data."""
+        return {
+            "panes": self.panes.snapshot(),
+            "last": list(self._last.items()),
+            "stocks": {product: msgspec.to_builtins(stock) for product, stock in self.stocks.items()},
+            "pinned": self.pinned,
+            "pin_ts": self.pin_ts,
+            "touched_s": self.touched_s,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The shelf as it stood when `state` was taken."""
+        self.panes.restore(state["panes"])
+        self._last = dict(state["last"])
+        self.stocks = msgspec.convert(state["stocks"], dict[str, Stock])
+        self.pinned, self.pin_ts = state["pinned"], state["pin_ts"]
+        self.touched_s = state["touched_s"]
