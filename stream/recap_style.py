@@ -88,11 +88,13 @@ fill:var(--bad)}.chart .pause circle{fill:var(--dropped)}
 :root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--grid:#e6e6e6;--online:#2563eb;
 --area:#2563eb22;--money:#0d9668;--orders:#3fb68f;--joins:#6d8df0;--leaves:#e0915a;--chats:#9aa4b5;--done:#0d9668;
 --open:#7c4ddb;--dropped:#777;--bad:#c9352b;--warn:#fff;--warn-ink:#000;--pin0:#dfe7fb;--pin1:#e9ecf2;--badge:#fff}
-@page{size:A4 landscape;margin:12mm}
-body{font-size:11px;-webkit-print-color-adjust:exact;print-color-adjust:exact}
+@page{size:A4;margin:11mm}
+body{font-size:10px;-webkit-print-color-adjust:exact;print-color-adjust:exact}
 main{max-width:none;padding:0}.card,.tile,.warnings{border:0;padding:0;margin-bottom:14px}
 .warnings{border:1px solid #ccc}
-.tiles{grid-template-columns:repeat(6,1fr)}.scroll{overflow:visible}.chart{min-width:0}
+.tiles{grid-template-columns:repeat(6,1fr)}.scroll{overflow:visible}.chart{min-width:0;max-height:165mm}
+th,td{padding:4px 6px}.tile strong{font-size:15px}h1{font-size:20px}h2{font-size:13px;margin-bottom:6px}
+thead th,th small,td small,.tile b,.tile small,.state{font-size:9px}thead th{white-space:normal}
 tr,.tile,.chart,.curve{break-inside:avoid}thead{display:table-header-group}h2{break-after:avoid}
 }
 """
