@@ -30,7 +30,7 @@ DELAY_MAX_MS = 2_400  # real feeds are reordered by up to 2.5 s
 DUPLICATES = 0.005
 JOINS_PER_S = 2.3
 DWELL_MEAN_S = {25.0: 45, 120.0: 35, 700.0: 20}  # a glance, a look, a guest, and how often: 193 s on average
-TAIL_MS = 170_000  # exodus, prompt, drop, sell-out and what comes after, in the shortest show
+TAIL_MS = 180_000  # exodus, prompt, drop, sell-out and what comes after, in the shortest show
 SILENCE_MS = 40_000  # dead air: the host says nothing for longer than the 30 s that `dead_air` allows
 
 FLASH, CUP, SCARF = "p-tissue", "p-cup", "p-scarf"  # the products that the acts name
@@ -69,7 +69,7 @@ class Script:
     """When the acts begin, ms after the first event; `started_ms`, 0 or less, is when the show is said to have begun.
 
     >>> script(10)
-    Script(started_ms=-40000, wave_ms=129000, second_pin_ms=193500, silence_ms=258000, exodus_ms=430000, end_ms=600000)
+    Script(started_ms=-50000, wave_ms=126000, second_pin_ms=189000, silence_ms=252000, exodus_ms=420000, end_ms=600000)
     """
 
     started_ms: int

@@ -1,6 +1,7 @@
 """The simulated show keeps its promises: the same for a seed, valid, reacting, never in the future."""
 
 import itertools
+import statistics
 from collections import Counter, defaultdict
 
 import pytest
@@ -122,20 +123,20 @@ def test_the_exodus_calls_for_the_drop(seed: int, minutes: int) -> None:
     assert fired is not None
 
     orders = Counter((fired - event.ts) // 60_000 for event in events if isinstance(event, ev.OrderCreated))
-    assert orders[0] < sorted(orders[minute] for minute in range(10))[4]
+    assert orders[0] < statistics.median(orders[minute] for minute in range(10))
     assert 5_000 <= ready - fired <= 25_000
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_audience_falls_and_comes_back(seed: int) -> None:
-    """Within three minutes 30 to 50 % are gone; a minute after the offer opened the room has refilled by a third."""
+    """In three minutes 30 to 50 % are gone; half a minute after the offer opened a third more are here again."""
     events = once(made(seed))
     exodus = END_MS - 600_000 + simulate.script(10).exodus_ms
     readings = [(event.ts, int(event.online or 0)) for event in events if isinstance(event, ev.ViewerCount)]
     opened = next(event.ts for event in events if isinstance(event, ev.OfferStart))
     before = max(online for ts, online in readings if exodus - 30_000 <= ts <= exodus)
     low = min(online for ts, online in readings if exodus < ts <= exodus + 180_000)
-    after = max(online for ts, online in readings if ts > opened + 60_000)
+    after = max(online for ts, online in readings if ts > opened + 30_000)
 
     assert 0.3 <= 1 - low / before <= 0.5
     assert after >= 1.33 * low
@@ -155,7 +156,7 @@ def test_the_offer_sells_out_and_not_more(seed: int) -> None:
     assert max(event.qty for event in sold) <= (ready.per_person or 0)
     assert levels[-1].available == 0
     assert END_MS - levels[-1].ts < 600_000
-    assert min(event.ts for event in levels if event.available == 0) < END_MS - 30_000  # time to see it
+    assert min(event.ts for event in levels if event.available == 0) < END_MS - 20_000  # time to see it
 
 
 @pytest.mark.parametrize("seed", SEEDS)
