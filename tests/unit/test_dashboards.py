@@ -76,7 +76,7 @@ def test_grafana_finds_what_it_is_told_to() -> None:
 
     assert source["url"] == "http://prometheus:9090"
     assert source["jsonData"]["timeInterval"] == scrape["scrape_interval"] == "1s"
-    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
 
 
 # --- publishing
