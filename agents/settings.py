@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from stream.errors import OperatorError
+from stream.numbers import KEYS
+from stream.playbook import Playbook
+from stream.shelf_numbers import PRODUCT_KEYS
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -70,3 +75,20 @@ def from_env(env: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise OperatorError(f"{error}; set the LIVEROOM_ variable of that name to a valid value") from None
+
+
+def load_playbook(settings: Settings) -> Playbook:
+    """The playbook that ships, with the changes of `settings.playbook` if any. Raises OperatorError."""
+    shipped = resources.files("stream").joinpath("playbook.toml").read_text("utf-8")
+    playbook = Playbook.load(shipped, room=KEYS, product=PRODUCT_KEYS)
+    if settings.language not in playbook.languages:
+        known = ", ".join(sorted(playbook.languages))
+        raise OperatorError(f"no play speaks {settings.language!r}; set LIVEROOM_LANGUAGE to one of {known}")
+    if not settings.playbook:
+        return playbook
+    try:
+        return playbook.override(Path(settings.playbook).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(
+            f"cannot read the playbook {settings.playbook}: {error}; set LIVEROOM_PLAYBOOK to a TOML file in UTF-8"
+        ) from None

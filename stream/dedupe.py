@@ -36,9 +36,9 @@ class Seen:
         try:
             seed = self._seeds[event.source, kind]
         except KeyError:
-            seed = xxh3_64_intdigest(f"{event.source}\n{kind.__struct_config__.tag}")
+            seed = xxh3_64_intdigest(f"{event.source}\n{kind.__struct_config__.tag}".encode())
             self._seeds[event.source, kind] = seed
-        digest = xxh3_64_intdigest(event.id, seed)
+        digest = xxh3_64_intdigest(event.id.encode(), seed)
         if kind in MONEY_TYPES:
             return self._money_again(digest)
         if now_s - self._rotated_s >= DEDUPE_S or len(self._recent) >= HASHES_MAX // 2:

@@ -462,17 +462,24 @@ def settle_time(event: RoomEvent, arrived_ms: int) -> RoomEvent:
     ts = event.ts
     if TS_MIN_MS <= ts <= arrived_ms + AHEAD_MAX_MS:
         return event
-    if ts == 0:
-        ts = arrived_ms
-    elif TS_MIN_MS <= ts * 1000 < TS_MAX_MS:
-        ts *= 1000
-    elif TS_MIN_MS <= ts // 1000 < TS_MAX_MS:
-        ts //= 1000
+    ts = milliseconds(ts) if ts else arrived_ms
     if not TS_MIN_MS <= ts < TS_MAX_MS:
         raise RejectedEvent("absurd_time", f"ts {event.ts} is no time in milliseconds between 2001 and 2100")
-    return msgspec.structs.replace(
-        event, ts=min(ts, arrived_ms) if ts > arrived_ms + AHEAD_MAX_MS else ts, stamped=True
-    )
+    if ts > arrived_ms + AHEAD_MAX_MS:
+        ts = arrived_ms
+    return msgspec.structs.replace(event, ts=ts, stamped=True)
+
+
+def milliseconds(ts: int) -> int:
+    """A time in seconds, milliseconds or microseconds as milliseconds; 0 for one that cannot be meant.
+
+    >>> milliseconds(1_696_447_175), milliseconds(1_696_447_175_000), milliseconds(17)
+    (1696447175000, 1696447175000, 0)
+    """
+    for candidate in (ts, ts * 1000, ts // 1000):
+        if TS_MIN_MS <= candidate < TS_MAX_MS:
+            return candidate
+    return 0
 
 
 _DISPLAY = re.compile(r"^\s*([\d,]+(?:\.\d+)?)\s*([万wWkKmM亿]?)\+?\s*$")

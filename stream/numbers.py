@@ -73,7 +73,7 @@ class Definition(msgspec.Struct, frozen=True):
 
 ALL = ("1m", "5m", "10m", "prev10m", "show")
 LONG = ("5m", "10m", "prev10m", "show")
-PEOPLE_NEED = ["viewer.join", "viewer.leave", "viewer.heartbeat", "like", "follow", "share", "fanclub.join", "gift", "private.join", "chat", "product.expose", "product.click", "cart.add", "cart.remove", "order.created", "order.paid", "order.cancelled", "order.refunded"]
+USER = "user"  # stands among the event types for: some event carried a user
 INTERACTION = ("chat", "like", "share", "follow")
 
 
@@ -186,7 +186,7 @@ def chat_density(totals: Totals) -> Number:
 
 
 joins = counted(("viewer.join",), s.JOINS)
-viewers = people(PEOPLE_NEED, s.VIEWERS)
+viewers = people((USER,), s.VIEWERS)
 chats = counted(("chat",), s.CHATS)
 exposed = people(("product.expose",), s.EXPOSED)
 clickers = people(("product.click",), s.CLICKERS)

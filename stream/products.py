@@ -85,12 +85,13 @@ class Stock(msgspec.Struct, gc=False, array_like=True):
 class Shelf:
     """Every product of the room, by id. Seconds are those of the room's buckets."""
 
-    __slots__ = ("_last", "panes", "pin_ts", "pinned", "stocks", "touched_s")
+    __slots__ = ("_last", "opening", "panes", "pin_ts", "pinned", "stocks", "touched_s")
 
     def __init__(self) -> None:
         self.panes = Panes(N_PRODUCT_SERIES)
         self._last: dict[int, dict[str, dict[str, int]]] = {}  # series -> product -> key -> second
         self.stocks: dict[str, Stock] = {}
+        self.opening: dict[str, int] = {}  # opening stock as the catalogue states it
         self.pinned: str | None = None
         self.pin_ts = 0
         self.touched_s: dict[str, int] = {}  # product -> newest second with anything about it
@@ -205,6 +206,7 @@ class Shelf:
             "panes": self.panes.snapshot(),
             "last": list(self._last.items()),
             "stocks": {product: msgspec.to_builtins(stock) for product, stock in self.stocks.items()},
+            "opening": self.opening,
             "pinned": self.pinned,
             "pin_ts": self.pin_ts,
             "touched_s": self.touched_s,
@@ -215,5 +217,6 @@ class Shelf:
         self.panes.restore(state["panes"])
         self._last = dict(state["last"])
         self.stocks = msgspec.convert(state["stocks"], dict[str, Stock])
+        self.opening = state["opening"]
         self.pinned, self.pin_ts = state["pinned"], state["pin_ts"]
         self.touched_s = state["touched_s"]

@@ -16,8 +16,8 @@ ROOM_SIGNALS: Mapping[str, str] = {
     "retention_60s_10m": "retention_60s over all cohorts of the last 10 minutes",
     "retention_60s_cohort": "viewers in the cohort of retention_60s",
     "orders_now": "orders in the last minute (created; paid where creations are not sent)",
-    "orders_median_10m": "median of orders a minute over the last 10 minutes",
-    "joins_median_10m": "median of joins a minute over the last 10 minutes",
+    "orders_median_10m": "median of orders a minute over the ten minutes before the last one",
+    "joins_median_10m": "median of joins a minute over the ten minutes before the last one",
     "organic_joins_3m": "joins of the last 3 minutes that did not come from ads",
     "organic_joins_base": "3 times the median of such joins a minute in minutes -15 to -5",
     "ads_joins_3m": "joins of the last 3 minutes from ads",
@@ -26,7 +26,7 @@ ROOM_SIGNALS: Mapping[str, str] = {
     "order_age_s": "seconds since the last order line; missing before the first",
     "scene_quiet": "1 in a scene marked quiet, else 0",
     "reactions_1m": "chats and like messages in the last minute",
-    "reactions_expected_1m": "median of that a minute over the last 10 minutes",
+    "reactions_expected_1m": "median of that a minute over the ten minutes before the last one",
     "pin_age_s": "seconds since the pinned product was pinned; missing when none is",
 }
 PRODUCT_SIGNALS: Mapping[str, str] = {

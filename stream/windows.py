@@ -164,41 +164,28 @@ class Distinct:
         self.moved: list[int] = []
         self.full = False
 
-    def see(self, key: str, second: int, column: list[int]) -> None:
-        """`key` is seen in the second being closed, whose sums gather in `column`."""
+    def see(self, key: str, second: int, buckets: Buckets) -> None:
+        """`key` is seen in the second being closed, or was in a closed one."""
         last = self.last
         before = last.get(key)
-        if before == second:
-            return
         if before is None:
             if len(last) >= self.limit:
                 self.full = True
                 return
-        elif before > second:
+        elif before >= second:
             return
-        else:
+        elif second >= buckets.end_s:
             self.moved.append(before)
+        else:
+            buckets.forget(self.series, [before])
         last[key] = second
-        column[self.series] += 1
+        buckets.add(self.series, second, 1)
 
     def settle(self, buckets: Buckets) -> None:
         """Before the second is closed: keys seen again leave the second where they were last seen."""
         if self.moved:
             buckets.forget(self.series, self.moved)
             self.moved = []
-
-    def late(self, key: str, second: int, buckets: Buckets) -> None:
-        """`key` was seen in a second already closed."""
-        before = self.last.get(key)
-        if before is not None and before >= second:
-            return
-        if before is None and len(self.last) >= self.limit:
-            self.full = True
-            return
-        if before is not None:
-            buckets.forget(self.series, [before])
-        self.last[key] = second
-        buckets.add(self.series, second, 1)
 
     def clear(self) -> None:
         """Forget every key."""

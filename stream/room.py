@@ -1,0 +1,405 @@
+"""One room: events in, lines, prompts and recaps out. The state always stands at the end of a closed second.
+
+The second T is closed once room time reaches T + 1 s + lateness. Until then its events wait; closing applies them
+sorted by event time, ties in log order, in one pass. A straggler is applied at once and counted as late.
+"""
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from stream import events as e
+from stream.catalogue import Product, RundownItem
+from stream.clock import RoomClock
+from stream.dedupe import Seen
+from stream.desk import Desk
+from stream.errors import RejectedEvent
+from stream.playbook import Playbook
+from stream.prompts import OfferProgress, Prompt, PromptState
+from stream.recap import PromptRow, Recap
+from stream.show import Show, recap
+from stream.tally import Tally
+from stream.view import Before, Line, RoomView
+from stream.windows import SPAN_S
+
+_by_time = attrgetter("ts")
+
+
+class RoomConfig(msgspec.Struct, frozen=True):
+    """What a room does not learn from its events. `line_every_s` 0: lines only when asked."""
+
+    lateness_ms: int = 3_000
+    language: str = "zh"
+    online_source: str | None = None
+    sources: frozenset[str] = frozenset()
+    line_every_s: int = 0
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Something for a screen; `id` is `<ms>-<n>`, rising within a room and the same whenever it is computed again."""
+
+    id: str
+    what: Prompt | PromptState | OfferProgress
+
+
+class ShowEnded(msgspec.Struct, frozen=True):
+    """A show is over, or another one begins in its room; `recap` is final but for later refunds."""
+
+    recap: Recap
+
+
+Output = Line | Said | ShowEnded
+
+
+class RoomState:
+    """A room from its first event on. Feed it with `apply` and `advance`, take what it says with `drain`."""
+
+    def __init__(self, room: str, playbook: Playbook, config: RoomConfig) -> None:
+        self.room = room
+        self.config = config
+        self.clock = RoomClock()
+        self.tally = Tally(config.online_source, config.sources)
+        self.desk = Desk(room, playbook, config.language)
+        self.show: Show | None = None
+        self.late = 0
+        self.duplicates = 0
+        self.stamped = 0
+        self.foreign = 0  # stragglers of an earlier show, which no longer stands open
+        self.closed = 0
+        self._seen = Seen()
+        self._before = Before()
+        self._waiting: dict[int, list[e.RoomEvent]] = {}
+        self._started = False  # whether any second was closed
+        self._last_event_s = 0
+        self._currency: str | None = None
+        self._catalogue: dict[str, Product] = {}
+        self._rundown: tuple[RundownItem, ...] = ()
+        self._out: list[Output] = []
+        self._said = (0, 0)
+        self._ended_now = False
+        self._lined_s = 0
+
+    # --- in
+
+    def apply(self, event: e.RoomEvent, arrived_ms: int) -> bool:
+        """Take one event that arrived at `arrived_ms`; False when it is a duplicate.
+
+        Raises RejectedEvent, with the room unharmed, when its time or currency cannot be meant.
+        """
+        clock = self.clock
+        clock.arrive(arrived_ms)
+        if self._waiting:
+            self._close_due()
+        if not e.TS_MIN_MS <= event.ts <= clock.arrived_ms + e.AHEAD_MAX_MS:
+            event = e.settle_time(event, clock.arrived_ms)
+        if event.stamped:
+            self.stamped += 1
+        if event.id is not None and self._seen.again(event, (clock.now_ms or event.ts) // 1000):
+            self.duplicates += 1
+            return False
+        kind = type(event)
+        if kind in e.MONEY:
+            self._check_currency(event)
+        clock.see(event.ts)
+        if kind in _AT_ONCE:
+            self._answer(event)
+        second = event.ts // 1000
+        if second < self.tally.buckets.end_s:
+            self._straggler(event, second)
+        else:
+            try:
+                self._waiting[second].append(event)
+            except KeyError:
+                self._waiting[second] = [event]
+        return True
+
+    def advance(self, now_ms: int) -> None:
+        """Time has passed until `now_ms` (of the arrival clock); close what is due."""
+        self.clock.arrive(now_ms)
+        self._close_due()
+
+    def finish(self) -> None:
+        """No more events will come: close every waiting second; with lines on, say the last one."""
+        if self._waiting:
+            self._close_until(max(self._waiting) + 1)
+        if self.config.line_every_s and self._started and self._lined_s != self.tally.buckets.end_s:
+            self._say_line(every_product=True)
+
+    def _check_currency(self, event: e.RoomEvent) -> None:
+        assert isinstance(event, e.MoneyEvent)
+        if self._currency is None:
+            self._currency = event.currency
+        elif event.currency != self._currency:
+            raise RejectedEvent("currency", f"{event.currency} in a show that counts {self._currency}")
+
+    def _straggler(self, event: e.RoomEvent, second: int) -> None:
+        if self.show is not None and event.ts < self.show.show_ms and not isinstance(event, e.RoomStart):
+            self.foreign += 1
+            return
+        self.late += 1
+        self._take(event, second)
+
+    # --- closing
+
+    def _close_due(self) -> None:
+        due_s = (self.clock.now_ms - self.config.lateness_ms) // 1000
+        if due_s > self.tally.buckets.end_s:
+            self._close_until(due_s)
+
+    def _close_until(self, due_s: int) -> None:
+        waiting, buckets = self._waiting, self.tally.buckets
+        while buckets.end_s < due_s:
+            if not self._started:
+                first_s = min(waiting, default=due_s)
+                if first_s >= due_s:
+                    return
+                self._start_show(min(waiting[first_s], key=_by_time).ts, first_s)
+            if self._asleep(buckets.end_s):
+                next_s = min(min(waiting, default=due_s), due_s)
+                if next_s - buckets.end_s > SPAN_S:
+                    self._skip(next_s - buckets.end_s)
+                    continue
+                if not waiting:
+                    return
+            self._close_second(buckets.end_s)
+
+    def _asleep(self, second: int) -> bool:
+        """Whether no window, hold or timer is alive at `second`."""
+        return second - self._last_event_s > SPAN_S and second * 1000 > self.desk.idle_after_ms()
+
+    def _skip(self, seconds: int) -> None:
+        self.tally.shelf.panes.skip(seconds)
+        self.tally.buckets.skip(seconds, self.tally.still())
+        self._before.fill(self.tally)
+
+    def _close_second(self, second: int) -> None:
+        tally = self.tally
+        tally.begin_second()
+        events = self._waiting.pop(second, None)
+        if events is not None:
+            self._last_event_s = second
+            if len(events) > 1:
+                events.sort(key=_by_time)
+            for event in events:
+                self._take(event, second)
+        tally.end_second()
+        self._before.keep(tally)
+        self.closed += 1
+        if self.show is not None:
+            self.show.watch_peak(tally)
+        self.desk.decide(self.view())
+        self._collect()
+        if self._ended_now:
+            self._ended_now = False
+            self._out.append(ShowEnded(self.recap()))
+        every_s = self.config.line_every_s
+        if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < SPAN_S:
+            self._say_line(every_product=False)
+
+    def _take(self, event: e.RoomEvent, second: int) -> None:
+        kind = type(event)
+        if kind in _RULES:
+            self._rule(event, second)
+        self.tally.take(event, second)
+        if kind in self.desk.LISTENS:
+            self.desk.take(event, (second + 1) * 1000)
+        if kind in _TOLD and self.show is not None:
+            self.show.take(event)
+
+    def _rule(self, event: e.RoomEvent, second: int) -> None:
+        """Events that change what holds in the room."""
+        match event:
+            case e.RoomStart() if self.show is not None:
+                if event.ts > self.show.show_ms:
+                    self._start_show(event.ts, second)
+                elif not self.show.started:  # events came in before the start they belong to
+                    self.show.show_ms = event.ts
+            case e.RoomEnd() if self.show is not None and self.show.ended_ms is None:
+                self._ended_now = True
+            case e.CatalogueSet():
+                self._catalogue = {product.product: product for product in event.products}
+                self.tally.shelf.opening = {
+                    product.product: product.opening_stock
+                    for product in event.products
+                    if product.opening_stock is not None
+                }
+            case e.RundownSet():
+                self._rundown = tuple(sorted(event.items, key=attrgetter("order")))
+            case _:
+                pass
+
+    def _start_show(self, show_ms: int, second: int) -> None:
+        """A show begins at `show_ms`; from here on everything counts for it."""
+        buckets = self.tally.buckets
+        closing = buckets.edge_s > buckets.end_s
+        start_s = second if not self._started else buckets.end_s
+        if self.show is not None:
+            if closing:
+                self.tally.end_second()
+            self._collect()
+            self._out.append(ShowEnded(self.recap()))
+            self._seen.start_show()
+            self._currency = None
+        self.tally.start_show(start_s)
+        self._before.start(start_s)
+        self._started = True
+        if closing:
+            self.tally.begin_second()
+        self.show = Show(self.room, show_ms)
+        self.desk.start_show(show_ms)
+        self._last_event_s = start_s
+
+    # --- out
+
+    def _answer(self, event: e.RoomEvent) -> None:
+        """Plays on arrival do not wait for the second."""
+        if self.show is None:
+            first_s = min([*self._waiting, event.ts // 1000])
+            self._start_show(min([event.ts, *(one.ts for one in self._waiting.get(first_s, ()))]), first_s)
+        self.desk.arrive(event, max(self.tally.buckets.end_s * 1000, event.ts))
+        self._collect()
+
+    def _collect(self) -> None:
+        for output in self.desk.drain():
+            self._out.append(Said(self._next_id(_said_ms(output)), output))
+            if self.show is None:
+                continue
+            if isinstance(output, Prompt):
+                self.show.prompted(_row(output))
+            elif isinstance(output, PromptState):
+                self.show.became(output.id, output.state, output.at_ms)
+
+    def _next_id(self, at_ms: int) -> str:
+        last_ms, n = self._said
+        self._said = (at_ms, 0) if at_ms > last_ms else (last_ms, n + 1)
+        return f"{self._said[0]}-{self._said[1]}"
+
+    def _say_line(self, every_product: bool) -> None:
+        self._lined_s = self.tally.buckets.end_s
+        self._out.append(self.view().line(every_product))
+
+    def drain(self) -> list[Output]:
+        """What the room has said since the last call, in order."""
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def at_ms(self) -> int:
+        """Where the state stands: the end of the newest closed second; 0 before the first."""
+        return self.tally.buckets.end_s * 1000
+
+    def view(self) -> RoomView:
+        """The numbers and signals at the end of the newest closed second."""
+        show = self.show
+        return RoomView(
+            self.room,
+            self.tally,
+            self._before,
+            self._catalogue,
+            self._rundown,
+            show.show_ms if show else self.at_ms,
+            show.peak if show else (0, 0),
+        )
+
+    def line(self) -> Line:
+        """Every number at the end of the newest closed second."""
+        return self.view().line()
+
+    def recap(self) -> Recap:
+        """The present show so far. Raises ValueError before the first second is closed."""
+        if self.show is None:
+            raise ValueError(f"room {self.room!r} has not closed a second yet")
+        warnings = []
+        if self.late:
+            warnings.append(f"late:{self.late}")
+        if self.tally.known.masked:
+            warnings.append("masked")
+        if self.show.currency is None and self._currency is not None:
+            self.show.currency = self._currency
+        return recap(self.show, self.tally, self.view(), warnings)
+
+    # --- snapshot
+
+    def snapshot(self) -> bytes:
+        """The whole state, waiting events included, as msgpack; `restore` continues exactly from here.
+
+        Outputs not yet drained are not part of it: drain first.
+        """
+        state = {
+            "room": self.room,
+            "clock": self.clock.snapshot(),
+            "tally": self.tally.snapshot(),
+            "desk": self.desk.snapshot(),
+            "show": self.show,
+            "seen": self._seen.snapshot(),
+            "before": self._before.snapshot(),
+            "waiting": [event for events in self._waiting.values() for event in events],
+            "started": self._started,
+            "last_event_s": self._last_event_s,
+            "said": self._said,
+            "currency": self._currency,
+            "catalogue": list(self._catalogue.values()),
+            "rundown": self._rundown,
+            "counts": [self.late, self.duplicates, self.stamped, self.foreign, self.closed],
+        }
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, state: bytes) -> None:
+        """Continue from a `snapshot` of the same version. Raises msgspec.DecodeError or KeyError when it is none."""
+        plain: dict[str, Any] = msgspec.msgpack.decode(state, strict=False)
+        self.clock.restore(plain["clock"])
+        self.tally.restore(plain["tally"])
+        self.desk.restore(plain["desk"])
+        self.show = msgspec.convert(plain["show"], Show | None)
+        self._seen.restore(plain["seen"])
+        self._before.restore(plain["before"])
+        self._waiting = {}
+        for event in msgspec.convert(plain["waiting"], list[e.RoomEvent]):
+            self._waiting.setdefault(event.ts // 1000, []).append(event)
+        self._started = plain["started"]
+        self._last_event_s = plain["last_event_s"]
+        self._said = (plain["said"][0], plain["said"][1])
+        self._currency = plain["currency"]
+        products = msgspec.convert(plain["catalogue"], list[Product])
+        self._catalogue = {product.product: product for product in products}
+        self._rundown = msgspec.convert(plain["rundown"], tuple[RundownItem, ...])
+        self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
+
+
+_AT_ONCE = frozenset({e.PromptSend, e.Violation})
+_RULES = frozenset({e.RoomStart, e.RoomEnd, e.CatalogueSet, e.RundownSet})
+_TOLD = frozenset(
+    {
+        e.RoomStart,
+        e.RoomPause,
+        e.RoomEnd,
+        e.ProductPin,
+        e.ProductUnpin,
+        e.OfferReady,
+        e.OfferStart,
+        e.OfferStop,
+        e.Violation,
+    }
+)
+
+
+def _said_ms(output: Prompt | PromptState | OfferProgress) -> int:
+    return output.issued_ms if isinstance(output, Prompt) else output.at_ms
+
+
+def _row(prompt: Prompt) -> PromptRow:
+    return PromptRow(
+        id=prompt.id,
+        play=prompt.play,
+        audience=prompt.audience,
+        class_=prompt.class_,
+        issued_ms=prompt.issued_ms,
+        expires_ms=prompt.expires_ms,
+        state=prompt.state,
+        title=prompt.title,
+        say=prompt.say,
+        why=prompt.why,
+        product=prompt.product,
+        offer=prompt.offer,
+    )

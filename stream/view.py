@@ -1,0 +1,349 @@
+"""The room at the end of a second: its numbers and signals, computed when asked, and the whole line."""
+
+from collections.abc import Callable, Iterable, Mapping
+from statistics import median
+
+import msgspec
+import numpy as np
+
+from stream import series as s
+from stream.catalogue import Product, RundownItem
+from stream.numbers import BY_KEY, DEFINITIONS, MISSING, Known, Number, Totals, online_mean, worst
+from stream.shelf_numbers import ProductView
+from stream.sources import Silence
+from stream.tally import Tally
+from stream.windows import WINDOWS_S
+
+COHORT_MIN = 20  # a share of fewer viewers is noise
+COHORT_S = 120  # a retention cohort is two minutes of joins
+PREVIOUS_S = 600
+_ROW = {window: row for row, window in enumerate(WINDOWS_S)}
+
+
+class Line(msgspec.Struct, frozen=True):
+    """Every number of a room at `at_ms`, where all windows end (exclusive). Products: what is known of each."""
+
+    room: str
+    at_ms: int
+    numbers: dict[str, Number]
+    products: dict[str, dict[str, Number]]
+
+
+class Before:
+    """The 10-minute sums of each of the last 600 seconds and what was known then: the line of 600 s ago, verbatim."""
+
+    __slots__ = ("_known", "_sums", "start_s")
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S), np.int64)
+        self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
+        self.start_s = 0
+
+    def start(self, second: int) -> None:
+        """A new show begins at `second`: there is no line before."""
+        self._sums[:] = 0
+        self._known = []
+        self.start_s = second
+
+    def keep(self, tally: Tally) -> None:
+        """Remember the second just closed."""
+        end_s = tally.buckets.end_s
+        slot = self._sums[:, end_s % PREVIOUS_S]
+        sums = tally.buckets.totals[_ROW["10m"]]
+        slot[slot != sums] = sums[slot != sums]
+        self._learn(end_s, tally.known)
+
+    def fill(self, tally: Tally) -> None:
+        """After seconds were skipped: all of the last 600 were alike."""
+        self._sums[:] = tally.buckets.totals[_ROW["10m"]][:, None]
+        self._learn(tally.buckets.end_s - PREVIOUS_S, tally.known)
+
+    def _learn(self, end_s: int, known: Known) -> None:
+        if not self._known or self._known[-1][1] is not known:
+            self._known.append((end_s, known, self.start_s))
+            while len(self._known) > 1 and self._known[1][0] <= end_s - PREVIOUS_S:
+                del self._known[0]
+
+    def totals(self, end_s: int) -> Totals | None:
+        """The 10-minute sums of the line at `end_s` - 600; None before there was one."""
+        then_s = end_s - PREVIOUS_S
+        if then_s <= self.start_s or not self._known:
+            return None
+        known = next((known for from_s, known, _ in reversed(self._known) if from_s <= then_s), None)
+        if known is None:
+            return None
+        return Totals(self._sums[:, then_s % PREVIOUS_S].tolist(), min(PREVIOUS_S, then_s - self.start_s), known)
+
+    def snapshot(self) -> list[object]:
+        """What is remembered as plain data."""
+        rows, columns = np.nonzero(self._sums)
+        cells = [rows.tolist(), columns.tolist(), self._sums[rows, columns].tolist()]
+        return [self.start_s, cells, msgspec.to_builtins(self._known)]
+
+    def restore(self, state: list[object]) -> None:
+        """As it stood when `state` was taken."""
+        start_s, (rows, columns, values), known = msgspec.convert(
+            state, tuple[int, tuple[list[int], list[int], list[int]], list[tuple[int, Known, int]]]
+        )
+        self.start(start_s)
+        self._sums[rows, columns] = values
+        self._known = known
+
+
+class RoomView:
+    """`stream.signals.Signals` of one room: made anew for each second that is looked at."""
+
+    def __init__(
+        self,
+        room: str,
+        tally: Tally,
+        before: Before,
+        catalogue: Mapping[str, Product],
+        rundown: tuple[RundownItem, ...],
+        show_ms: int,
+        peak: tuple[int, int],
+    ) -> None:
+        self.room = room
+        self.at_ms = tally.buckets.end_s * 1000
+        self.catalogue = catalogue
+        self.rundown = rundown
+        self.show_ms = show_ms
+        self._tally = tally
+        self._before = before
+        self._peak = peak
+        self._windows: dict[str, Totals | None] = {}
+        self._numbers: dict[str, Number] = {}
+
+    @property
+    def pinned(self) -> str | None:
+        """The product the host is at."""
+        return self._tally.shelf.pinned
+
+    def silent(self) -> tuple[Silence, ...]:
+        """Declared sources that have fallen silent."""
+        return self._tally.silent
+
+    def products(self) -> Iterable[str]:
+        """Products with anything known of them, in order of appearance."""
+        return self._tally.shelf.touched_s
+
+    def product_number(self, product: str, name: str) -> Number:
+        """A number of the product by its key, or one of PRODUCT_SIGNALS. Raises KeyError for another name."""
+        return ProductView(self._tally.shelf, product, self._tally.known, self.at_ms).number(name)
+
+    def number(self, name: str) -> Number:
+        """A number by its key, or one of ROOM_SIGNALS. Raises KeyError for another name."""
+        number = self._numbers.get(name)
+        if number is None:
+            entry = BY_KEY.get(name)
+            if entry is not None:
+                totals = self.totals(entry[1])
+                number = MISSING if totals is None else entry[0].make(totals)
+            else:
+                number = _WINDOWLESS[name](self)
+            self._numbers[name] = number
+        return number
+
+    def totals(self, window: str) -> Totals | None:
+        """The sums of a window that ends now; None for `prev10m` where there is none."""
+        if window not in self._windows:
+            self._windows[window] = self._totals(window)
+        return self._windows[window]
+
+    def _totals(self, window: str) -> Totals | None:
+        tally, end_s = self._tally, self._tally.buckets.end_s
+        elapsed_s = end_s - self._before.start_s
+        if window == "prev10m":
+            return self._before.totals(end_s)
+        if window == "show":
+            return Totals(tally.show_sums(), elapsed_s, tally.known, True)
+        sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
+        return Totals(sums, min(WINDOWS_S[window], elapsed_s), tally.known)
+
+    def line(self, every_product: bool = False) -> Line:
+        """All numbers, and those of the products with something in their windows (or of every product)."""
+        numbers: dict[str, Number] = {}
+        for window in ("1m", "5m", "10m", "prev10m", "show"):
+            totals = self.totals(window)
+            for definition in DEFINITIONS:
+                if window in definition.windows:
+                    numbers[f"{definition.name}_{window}"] = MISSING if totals is None else definition.make(totals)
+        for name in PUBLISHED_WINDOWLESS:
+            numbers[name] = self.number(name)
+        return Line(self.room, self.at_ms, numbers, self.product_lines(self.products_alive(every_product)))
+
+    def product_lines(self, products: Iterable[str]) -> dict[str, dict[str, Number]]:
+        """Every known number of each of `products`."""
+        tally = self._tally
+        return {product: ProductView(tally.shelf, product, tally.known, self.at_ms).line() for product in products}
+
+    def products_alive(self, every: bool) -> list[str]:
+        """Products with something in their windows, the pinned one and those just heard of; or all of them."""
+        shelf, end_s = self._tally.shelf, self._tally.buckets.end_s
+        if every:
+            return list(shelf.touched_s)
+        floor = end_s - WINDOWS_S["10m"]
+        return [product for product, second in shelf.touched_s.items() if second >= floor or product == shelf.pinned]
+
+    # --- signals
+
+    def _online(self) -> Number:
+        tally = self._tally
+        online = tally.people_now()
+        if online is None:
+            return MISSING
+        status = tally.known.status(("viewer.count",) if tally.online.value is not None else ("viewer.leave",))
+        return Number(online, status if tally.known.readable else worst(status, "estimated"))
+
+    def _online_1m(self, ago_s: int = 0) -> Number:
+        buckets, end_s = self._tally.buckets, self._tally.buckets.end_s - ago_s
+        if ago_s == 0:
+            totals = self.totals("1m")
+            return MISSING if totals is None else online_mean(totals)
+        known = buckets.between(s.ONLINE_KNOWN, end_s - 60, end_s)
+        if known < 60:
+            return MISSING
+        people = buckets.between(s.ONLINE, end_s - 60, end_s)
+        return Number(people / known, self._online_1m().status, people, known)
+
+    def _online_drop_z(self) -> Number:
+        now, then = self.number("online_1m"), self.number("online_1m_3m_ago")
+        if now.value is None or then.value is None or now.value + then.value == 0:
+            return MISSING
+        z = (then.value - now.value) / float((then.value + now.value) ** 0.5)
+        return Number(z, worst(now.status, then.status))
+
+    def _peak_online(self) -> Number:
+        people, seconds = self._peak
+        status = self.number("online_1m").status
+        return MISSING if not seconds or status == "missing" else Number(people / seconds, status, people, seconds)
+
+    def _retention(self, n: int, cohort_s: int = COHORT_S) -> Number:
+        known, buckets = self._tally.known, self._tally.buckets
+        if "viewer.join" not in known.seen:
+            return MISSING
+        end_s = buckets.end_s - n
+        if "viewer.leave" not in known.seen or known.masked:
+            return self._retention_estimate(n)
+        start_s = max(end_s - cohort_s, self._before.start_s)
+        began = buckets.between(s.BEGAN, start_s, end_s)
+        if began < COHORT_MIN:
+            return Number(None, "missing", None, began)
+        stayed = began - buckets.between(s.SHORT[n], start_s, end_s)
+        return Number(stayed / began, known.status(("viewer.join", "viewer.leave")), stayed, began)
+
+    def _retention_estimate(self, n: int) -> Number:
+        """1 - leaves / (online at T-N + joins since), leaves = joins less the rise of online; no cohort is known."""
+        tally, end_s = self._tally, self._tally.buckets.end_s
+        now = tally.people_now()
+        if now is None or not tally.buckets.between(s.ONLINE_KNOWN, end_s - n - 1, end_s - n):
+            return MISSING
+        then = tally.buckets.between(s.ONLINE, end_s - n - 1, end_s - n)
+        joins = tally.buckets.between(s.JOINS, end_s - n, end_s)
+        base = then + joins
+        if base < COHORT_MIN:
+            return Number(None, "missing", None, base)
+        stayed = base - max(0, joins - (now - then))
+        return Number(stayed / base, "estimated", stayed, base)
+
+    def _median(self, series: tuple[int, ...], minutes_ago: int, needs: tuple[str, ...], times: int = 1) -> Number:
+        """`times` the median over the ten minutes that ended `minutes_ago` minutes ago; missing in a younger show."""
+        tally = self._tally
+        status = tally.known.status(needs)
+        end_s = tally.buckets.end_s - 60 * minutes_ago
+        whole = min(10, (end_s - self._before.start_s) // 60)
+        if status == "missing" or whole < 3:
+            return MISSING
+        rows = [tally.buckets.per_minute(one, end_s, whole) for one in series]
+        return Number(times * median(map(sum, zip(*rows, strict=True))), status)
+
+    def _organic(self, ago_minutes: int, times: int) -> Number:
+        tally, buckets = self._tally, self._tally.buckets
+        status = tally.known.status(("viewer.join",))
+        end_s = buckets.end_s - 60 * ago_minutes
+        if status == "missing" or end_s - 600 < self._before.start_s:
+            return MISSING
+        every = buckets.per_minute(s.JOINS, end_s, 10)
+        ads = buckets.per_minute(s.JOINS_ADS, end_s, 10)
+        return Number(times * median([a - b for a, b in zip(every, ads, strict=True)]), status)
+
+    def _sum(self, minutes: int, needs: tuple[str, ...], *series: int) -> Number:
+        buckets, end_s = self._tally.buckets, self._tally.buckets.end_s
+        status = self._tally.known.status(needs)
+        if status == "missing":
+            return MISSING
+        return Number(sum(buckets.between(one, end_s - 60 * minutes, end_s) for one in series), status)
+
+    def _organic_now(self) -> Number:
+        every, ads = self._sum(3, ("viewer.join",), s.JOINS), self._sum(3, ("viewer.join",), s.JOINS_ADS)
+        if every.value is None or ads.value is None:
+            return MISSING
+        return Number(every.value - ads.value, every.status)
+
+    def _order_series(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        if "order.created" in self._tally.known.seen:
+            return (s.ORDERS_CREATED, s.NAMELESS_CREATED), ("order.created",)
+        return (s.ORDERS_PAID, s.NAMELESS_PAID), ("order.paid",)
+
+    def _orders_now(self) -> Number:
+        series, needs = self._order_series()
+        return self._sum(1, needs, *series)
+
+    def _orders_median(self) -> Number:
+        series, needs = self._order_series()
+        return self._median(series, 1, needs)
+
+    def _age(self, since_ms: int | None, needs: tuple[str, ...]) -> Number:
+        status = self._tally.known.status(needs)
+        if since_ms is None or status == "missing":
+            return MISSING
+        return Number(max(0, self.at_ms - since_ms) // 1000, status)
+
+    def _pin_age(self) -> Number:
+        shelf = self._tally.shelf
+        return MISSING if shelf.pinned is None else Number(max(0, self.at_ms - shelf.pin_ts) // 1000, "ok")
+
+    def _cohort(self) -> Number:
+        number = self.number("retention_60s")
+        return (
+            MISSING if number.den is None else Number(number.den, "estimated" if number.status == "estimated" else "ok")
+        )
+
+
+_REACTIONS = ("chat", "like")
+_WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
+    "online": RoomView._online,
+    "online_1m": RoomView._online_1m,
+    "peak_online": RoomView._peak_online,
+    "retention_30s": lambda view: view._retention(30),
+    "retention_60s": lambda view: view._retention(60),
+    "retention_180s": lambda view: view._retention(180),
+    "retention_300s": lambda view: view._retention(300),
+    "show_s": lambda view: Number(max(0, view.at_ms - view.show_ms) // 1000, "ok"),
+    "online_1m_3m_ago": lambda view: view._online_1m(180),
+    "online_drop_z": RoomView._online_drop_z,
+    "retention_60s_10m": lambda view: view._retention(60, 600),
+    "retention_60s_cohort": RoomView._cohort,
+    "orders_now": RoomView._orders_now,
+    "orders_median_10m": RoomView._orders_median,
+    "joins_median_10m": lambda view: view._median((s.JOINS,), 1, ("viewer.join",)),
+    "organic_joins_3m": RoomView._organic_now,
+    "organic_joins_base": lambda view: view._organic(5, 3),
+    "ads_joins_3m": lambda view: view._sum(3, ("viewer.join",), s.JOINS_ADS),
+    "ads_joins_base": lambda view: view._median((s.JOINS_ADS,), 5, ("viewer.join",), 3),
+    "speech_age_s": lambda view: view._age(view._tally.speech_ms, ("host.speech",)),
+    "order_age_s": lambda view: view._age(view._tally.order_ms, ("order.created", "order.paid")),
+    "scene_quiet": lambda view: Number(int(view._tally.quiet_scene), "ok"),
+    "reactions_1m": lambda view: view._sum(1, _REACTIONS, s.CHATS, s.LIKE_MESSAGES),
+    "reactions_expected_1m": lambda view: view._median((s.CHATS, s.LIKE_MESSAGES), 1, _REACTIONS),
+    "pin_age_s": RoomView._pin_age,
+}
+PUBLISHED_WINDOWLESS = (
+    "online",
+    "online_1m",
+    "peak_online",
+    "retention_30s",
+    "retention_60s",
+    "retention_180s",
+    "retention_300s",
+)
