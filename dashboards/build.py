@@ -257,7 +257,10 @@ def pipeline() -> list[Panel]:
         ),
         curves(
             "Gateway, events a second",
-            (Query("sum by (result) (rate(liveroom_gateway_events_total[$__rate_interval]))", "{{result}}"),),
+            (
+                Query("sum(rate(liveroom_gateway_events_accepted_total[$__rate_interval]))", "accepted"),
+                Query("sum by (reason) (rate(liveroom_gateway_events_rejected_total[$__rate_interval]))", "{{reason}}"),
+            ),
             6,
             7,
         ),

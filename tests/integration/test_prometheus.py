@@ -83,9 +83,9 @@ class Exporter:
         for name in ("rooms", "snapshot_age_seconds", "redis_up", "gateway_sse_clients"):
             Gauge(f"liveroom_{name}", name, registry=self.registry).set(1)
         Gauge("liveroom_lag_records", "lag", ["partition"], registry=self.registry).labels("0").set(0)
-        for name in ("events", "duplicates", "late"):
+        for name in ("events", "duplicates", "late", "gateway_events_accepted"):
             Counter(f"liveroom_{name}", name, registry=self.registry).inc()
-        for name, label in (("rejected", "reason"), ("gateway_events", "result")):
+        for name, label in (("rejected", "reason"), ("gateway_events_rejected", "reason")):
             Counter(f"liveroom_{name}", name, [label], registry=self.registry).labels("x").inc()
         Histogram("liveroom_snapshot_seconds", "snapshot", registry=self.registry).observe(0.01)
         self.prompts = Counter("liveroom_prompts", "prompts", ["room", "play", "audience"], registry=self.registry)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from agents import gateway, telemetry
 from dashboards import build
 from dashboards.publish import TAG, Annotation, annotate, annotations_of, publish
 from stream.errors import OperatorError
@@ -54,6 +55,18 @@ def test_only_known_variables_are_used() -> None:
     known = {v["name"] for v in dashboard["templating"]["list"]} | {"__rate_interval"}
 
     assert {n for e in build.expressions(dashboard) for n in re.findall(r"\$(\w+)", e)} <= known
+
+
+def test_every_metric_is_one_that_we_export() -> None:
+    """Each name that a panel, an annotation or an alert asks for is in the worker's or the gateway's telemetry."""
+    worker, own = telemetry.Telemetry(), gateway.Telemetry()
+    rooms = telemetry.RoomsCollector(list, dict)
+    exported = {family.name for source in (worker.registry, own.registry, rooms) for family in source.collect()}
+    asked = " ".join(build.expressions(build.producer())) + (DASHBOARDS / "prometheus/rules/alerts.yml").read_text()
+    names = {re.sub(r"_(total|bucket)$", "", name) for name in re.findall(r"\bliveroom_[a-z0-9_]+", asked)}
+
+    assert len(names) > 30
+    assert names - exported == set()
 
 
 def test_numbers_of_a_room_ask_for_one_room() -> None:
