@@ -5,6 +5,7 @@ name or type only once it runs, while rule-engine says so at load and names the 
 An expression over a number that is missing or stale is unknown, and unknown is never yes.
 """
 
+import contextlib
 import decimal
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -13,9 +14,8 @@ from typing import Literal
 import rule_engine  # type: ignore[import-untyped]  # ships no py.typed marker
 from rule_engine.builtins import Builtins  # type: ignore[import-untyped]  # ships no py.typed marker
 
-from stream.numbers import Number
+from stream.numbers import Number, Status
 
-Value = int | float | decimal.Decimal
 Truth = Literal["yes", "no", "missing", "stale", "estimated"]
 
 MAX_EXPRESSION_CHARS = 1_000  # the longest of ours has 120; deep nesting would exhaust the parser's stack
@@ -23,6 +23,7 @@ PRECISION = 28  # Decimal's own default, stated so that no caller's context can 
 # Clocks, flags and sample sizes: no measurement that could back an estimate.
 NEUTRAL = frozenset({"show_s", "pin_age_s", "scene_quiet", "pinned", "silent_s", "since_ms", "retention_60s_cohort"})
 FUNCTIONS = {"abs": abs, "max": max, "min": min}
+_NAME = re.compile(r"(?<![$\w.])[a-zA-Z_]\w*")
 _NO_NUMBER = re.compile(r"['\"]|\bnull\b")
 
 
@@ -41,19 +42,15 @@ class _Unseen(Exception):
 class Reading:
     """One look at the numbers by name, remembering what was consulted."""
 
-    __slots__ = ("_constants", "_guessed", "_number", "_solid")
+    __slots__ = ("_guessed", "_number", "_solid")
 
-    def __init__(self, number: Callable[[str], Number], constants: Mapping[str, Value]) -> None:
+    def __init__(self, number: Callable[[str], Number]) -> None:
         self._number = number
-        self._constants = constants
         self._guessed = False
         self._solid = False
 
-    def resolve(self, name: str) -> Value:
+    def resolve(self, name: str) -> int | float:
         """The value behind a name."""
-        constant = self._constants.get(name)
-        if constant is not None:
-            return constant
         number = self._number(name)
         status, value = number.status, number.value
         if status == "ok":
@@ -65,6 +62,10 @@ class Reading:
         if value is None:
             raise _Unseen("missing")
         return value if type(value) is int else float(value)
+
+    def status(self, name: str) -> Status:
+        """How a number stands, without consulting it."""
+        return self._number(name).status
 
     def reset(self) -> None:
         """Forget what was consulted."""
@@ -86,13 +87,17 @@ class _Functions(Builtins):  # type: ignore[misc]  # the base is untyped
 
 
 class Expressions:
-    """Compiles expressions that may use `names` (all of them numbers)."""
+    """Compiles expressions that may use `names`, all of them numbers, and `constants`.
 
-    def __init__(self, names: Collection[str]) -> None:
+    Constants are written into the text before it is parsed: a literal costs nothing, a name about 2 us.
+    """
+
+    def __init__(self, names: Collection[str], constants: Mapping[str, int | float] | None = None) -> None:
+        self._constants = {name: f"({decimal.Decimal(repr(value)):f})" for name, value in (constants or {}).items()}
         number = rule_engine.DataType.FLOAT
         self._context = rule_engine.Context(
             resolver=Reading.resolve,
-            type_resolver=dict.fromkeys(names, number),
+            type_resolver=dict.fromkeys([*names, *self._constants], number),
             default_timezone="utc",
             decimal_context=decimal.Context(prec=PRECISION),
         )
@@ -115,7 +120,7 @@ class Expressions:
         if len(text) > MAX_EXPRESSION_CHARS:
             raise ExpressionError(f"has {len(text)} characters; at most {MAX_EXPRESSION_CHARS} are read")
         try:
-            rule = rule_engine.Rule(text, context=self._context)
+            rule = rule_engine.Rule(_NAME.sub(self._literal, text), context=self._context)
         except rule_engine.errors.SymbolResolutionError as error:
             raise ExpressionError(
                 f"unknown number `{error.symbol_name}`; the nearest is `{error.suggestion}`"
@@ -130,17 +135,25 @@ class Expressions:
             raise ExpressionError("compares a number with a text or null; all names are numbers")
         return rule
 
+    def _literal(self, name: re.Match[str]) -> str:
+        return self._constants.get(name[0], name[0])
+
 
 class Condition:
-    """A compiled yes/no expression."""
+    """A compiled yes/no expression. The number it always consults first is asked for its status before all else."""
 
-    __slots__ = ("_rule",)
+    __slots__ = ("_first", "_rule")
 
     def __init__(self, rule: rule_engine.Rule) -> None:
         self._rule = rule
+        self._first = _consulted_first(rule)
 
     def truth(self, reading: Reading) -> Truth:
         """`yes`, `no`, or why it cannot be known; `estimated`: yes, but by estimates alone."""
+        if self._first is not None:
+            status = reading.status(self._first)
+            if status == "missing" or status == "stale":
+                return status
         reading.reset()
         try:
             held = self._rule.matches(reading)
@@ -151,6 +164,18 @@ class Condition:
         if not held:
             return "no"
         return "estimated" if reading.only_estimates else "yes"
+
+
+def _consulted_first(rule: rule_engine.Rule) -> str | None:
+    asked: list[str] = []
+
+    def ask(name: str) -> Number:
+        asked.append(name)
+        raise _Unseen("missing")
+
+    with contextlib.suppress(_Unseen, rule_engine.EngineError, ArithmeticError):
+        rule.matches(Reading(ask))
+    return asked[0] if asked else None
 
 
 class Figure:

@@ -4,10 +4,10 @@
 The text of a room's changes merges over it; a Playbook never changes, unchanged plays are shared between rooms.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -118,7 +118,6 @@ class Play(Struct, frozen=True, kw_only=True):
     id: str
     spec: Spec
     rank: int
-    constants: Mapping[str, Decimal]
     product_names: frozenset[str]
     when: tuple[Condition, ...]
     unless: tuple[Condition, ...]
@@ -147,6 +146,7 @@ class Playbook:
         self.plays = plays
         live = [play for play in plays.values() if play.spec.enabled]
         self.decided = tuple(sorted((p for p in live if p.spec.on == "second"), key=lambda play: play.rank))
+        self.ranked = tuple((rank, tuple(p for p in self.decided if p.rank == rank)) for rank in RANK.values())
         self.arrivals: Mapping[str, Play] = {p.spec.event: p for p in live if p.spec.on == "arrival" and p.spec.event}
 
     @classmethod
@@ -214,6 +214,9 @@ def _play(play_id: str, source: dict[str, Any], names: _Names) -> Play:
     known = known | {"silent_s", "since_ms"} if spec.subject == "source" else known
     for name in spec.params.keys() & known:
         raise _wrong(play_id, f"params.{name}", "is the name of a number; choose another")
+    for name, value in spec.params.items():
+        if not name.isidentifier() or not math.isfinite(value):
+            raise _wrong(play_id, f"params.{name}", "is a plain name with a finite number")
     for where, name in [*(("evidence", n) for n in spec.evidence), ("once_per", spec.once_per)]:
         if name and name not in known:
             raise _wrong(play_id, where, f"unknown number `{name}`{_nearest(name, known)}")
@@ -222,12 +225,11 @@ def _play(play_id: str, source: dict[str, Any], names: _Names) -> Play:
         raise _wrong(play_id, "effect", f"unknown number `{spec.effect}`{near}")
     for name in spec.limits.keys() - set(spec.evidence):
         raise _wrong(play_id, f"limits.{name}", f"is not among the evidence{_nearest(name, spec.evidence)}")
-    maker = Expressions(known | spec.params.keys())
+    maker = Expressions(known, spec.params)
     return Play(
         id=play_id,
         spec=spec,
         rank=RANK[spec.class_] if spec.on == "second" else min(RANK[spec.class_], RANK["crisis"]),
-        constants={name: Decimal(repr(value)) for name, value in spec.params.items()},
         product_names=names.product if spec.subject in ("pinned", "selling", "offer") else frozenset(),
         when=tuple(_condition(maker, play_id, f"when[{i}]", text) for i, text in enumerate(spec.when)),
         unless=tuple(_condition(maker, play_id, f"unless[{i}]", text) for i, text in enumerate(spec.unless)),

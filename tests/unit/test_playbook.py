@@ -77,6 +77,7 @@ def test_our_own_texts_hold_no_banned_term() -> None:
         ("[plays.catch_wave]\neffect = 'onlin'", ["catch_wave", "effect", "`online`"]),
         ("[plays.catch_wave]\nevidence = ['joins_3m']", ["catch_wave", "evidence", "`joins_1m`"]),
         ("[plays.catch_wave]\nparams = {online = 3}", ["catch_wave", "params.online", "another"]),
+        ("[plays.catch_wave]\nparams = {joins = nan}", ["catch_wave", "params.joins", "finite"]),
         ("[plays.catch_wave]\nlimits = {joins_2m = '3'}", ["catch_wave", "limits.joins_2m", "`joins_1m`"]),
         ("[plays.catch_wave]\nfacts = {now = ['1', '2']}", ["catch_wave", "facts.now", "2 entries"]),
         ("[plays.catch_wave.say.zh.host]\ntitel = 'a'", ["catch_wave", "titel", "`title`"]),
@@ -155,6 +156,8 @@ def test_an_override_switches_off_and_adds(default: Playbook) -> None:
         ("online > 5 and joins > 5", {"online": ok(1), "joins": MISSING}, "no"),
         ("online > 5 or joins > 5", {"online": ok(9), "joins": MISSING}, "yes"),
         ("online / joins > 5", {"online": ok(9), "joins": ok(0)}, "missing"),
+        ("online > -1 * less", {"online": ok(2)}, "yes"),
+        ("online > small", {"online": ok(2)}, "yes"),
         ("online <= 0.1 + 0.2", {"online": ok(0.3)}, "yes"),
         ("$max([online, joins]) > limit", {"online": ok(9), "joins": ok(1)}, "yes"),
     ],
@@ -162,8 +165,8 @@ def test_an_override_switches_off_and_adds(default: Playbook) -> None:
 def test_what_is_not_known_is_never_yes(text: str, numbers: dict[str, Number], truth: Truth) -> None:
     """Only numbers really consulted count; missing, stale and estimates alone hold nothing."""
 
-    maker = Expressions(["online", "joins", "show_s", "limit"])
-    reading = Reading(numbers.__getitem__, {"limit": Decimal(8)})
+    maker = Expressions(["online", "joins", "show_s"], {"limit": 8, "less": -1.5, "small": 1e-7})
+    reading = Reading(numbers.__getitem__)
     assert maker.condition(text).truth(reading) == truth
 
 
@@ -171,9 +174,9 @@ def test_a_figure_of_unknown_numbers_is_unknown() -> None:
     """A figure is a number or None, never an error."""
 
     figure = Expressions(["a", "b"]).figure("100 * (a - b) / a")
-    assert figure.value(Reading({"a": ok(8), "b": ok(6)}.__getitem__, {})) == 25
-    assert figure.value(Reading({"a": ok(0), "b": ok(6)}.__getitem__, {})) is None
-    assert figure.value(Reading({"a": ok(8), "b": MISSING}.__getitem__, {})) is None
+    assert figure.value(Reading({"a": ok(8), "b": ok(6)}.__getitem__)) == 25
+    assert figure.value(Reading({"a": ok(0), "b": ok(6)}.__getitem__)) is None
+    assert figure.value(Reading({"a": ok(8), "b": MISSING}.__getitem__)) is None
 
 
 @pytest.mark.parametrize(
