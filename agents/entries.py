@@ -5,45 +5,16 @@ A viewer sees the named fields of public offers and nothing else; a prompt never
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, assert_never
 
 import msgspec
+
+from stream.prompts import OPEN, OfferProgress, Prompt, PromptState
 
 logger = logging.getLogger(__name__)
 
 Audience = Literal["host", "producer", "public"]
 EntryId = tuple[int, int]
-_CLOSED = frozenset({"done", "skipped", "expired", "superseded", "withheld", "withdrawn"})
-
-
-class _Prompt(msgspec.Struct, frozen=True, gc=False):
-    """The fields of a prompt that decide who sees it."""
-
-    id: str
-    audience: str
-    state: str = "issued"
-    approve: bool = False
-    expires_ms: int = 0
-
-
-class _State(msgspec.Struct, frozen=True, gc=False):
-    id: str
-    state: str
-    audience: str = "host"
-
-
-class _Offer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Everything a viewer may know of an offer; whatever else an entry carries stays here."""
-
-    offer: str
-    state: str
-    product: str | None = None
-    name: str | None = None
-    price: int | None = None
-    quantity: int | None = None
-    sold: int | None = None
-    until: int | None = None
-    at_ms: int | None = None
 
 
 class _Room(msgspec.Struct, frozen=True, gc=False):
@@ -54,27 +25,27 @@ class Entry(NamedTuple):
     """One entry of a room's stream, decoded as far as it has to be."""
 
     id: EntryId
-    body: _Prompt | _State | _Offer
+    body: Prompt | PromptState | OfferProgress
     data: bytes
 
     def shown_to(self, audience: Audience) -> bool:
         """May this audience see it? A prompt that waits for approval is the producer's alone."""
         match self.body:
-            case _Offer():
+            case OfferProgress():
                 return audience == "public"
-            case _Prompt(audience=meant_for, state=state, approve=approve):
+            case Prompt(audience=meant_for, state=state, approve=approve):
                 if audience == "producer":
                     return meant_for == "producer" or approve
                 return audience == meant_for == "host" and state != "waiting"
-            case _State(audience=meant_for, state=state):
+            case PromptState(audience=meant_for, state=state):
                 if audience == "producer":
                     return True
                 return audience == meant_for == "host" and state != "waiting"
 
     def frame(self, now_ms: int | None) -> bytes:
         """The entry as a server-sent event."""
-        name = {_Prompt: "prompt", _State: "state", _Offer: "offer"}[type(self.body)]
-        if isinstance(self.body, _Offer):
+        name = {Prompt: "prompt", PromptState: "state", OfferProgress: "offer"}[type(self.body)]
+        if isinstance(self.body, OfferProgress):
             fields: dict[str, Any] = msgspec.to_builtins(self.body)
         else:
             fields = dict(_object.decode(self.data))
@@ -95,43 +66,37 @@ def parse_entry_id(text: str) -> EntryId | None:
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _decoders: Mapping[bytes, msgspec.json.Decoder[Any]] = {
-    b"prompt": msgspec.json.Decoder(_Prompt),
-    b"state": msgspec.json.Decoder(_State),
-    b"offer": msgspec.json.Decoder(_Offer),
+    b"prompt": msgspec.json.Decoder(Prompt),
+    b"state": msgspec.json.Decoder(PromptState),
+    b"offer": msgspec.json.Decoder(OfferProgress),
 }
 _room_decoder = msgspec.json.Decoder(_Room)
 
 
 def open_entries(entries: Iterable[Entry], now_ms: int | None) -> list[Entry]:
     """Of the entries of one audience, those still in force: prompts neither closed nor expired, offers not ended."""
-    prompts: dict[str, Entry] = {}
-    offers: dict[str, Entry] = {}
+    standing: dict[str, Entry] = {}
     for entry in entries:
         match entry.body:
-            case _Prompt(id=prompt):
-                prompts.pop(prompt, None)  # a prompt issued after waiting takes its new place
-                prompts[prompt] = entry
-            case _State(id=prompt, state=state):
-                if state in _CLOSED:
-                    prompts.pop(prompt, None)
-            case _Offer(offer=offer):
-                offers[offer] = entry
-    standing = [e for e in prompts.values() if isinstance(e.body, _Prompt) and not _past_ms(e.body.expires_ms, now_ms)]
-    running = [
-        e
-        for e in offers.values()
-        if isinstance(e.body, _Offer) and e.body.state != "ended" and not _past_ms(e.body.until, now_ms)
-    ]
-    return sorted(standing + running, key=lambda entry: entry.id)
+            case Prompt(id=name, expires_ms=end_ms):
+                still = True
+            case PromptState(id=name, state=state):
+                if state not in OPEN:
+                    standing.pop(name, None)
+                continue
+            case OfferProgress(offer=offer, state=progress, until=end_ms):
+                name, still = f"offer {offer}", progress != "ended"
+            case other:
+                assert_never(other)
+        standing.pop(name, None)  # what is said again, a prompt issued after it waited, takes its new place
+        if still and (end_ms is None or now_ms is None or end_ms > now_ms):
+            standing[name] = entry
+    return list(standing.values())
 
 
-def _past_ms(end_ms: int | None, now_ms: int | None) -> bool:
-    return bool(end_ms) and now_ms is not None and end_ms is not None and end_ms <= now_ms
-
-
-def read_entry(raw: Any) -> Entry | None:
-    id_, flat = raw
-    fields = dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else flat
+def read_entry(raw: tuple[bytes, Mapping[bytes, bytes]]) -> Entry | None:
+    """An entry as Redis answers it; None, with a warning, for one that is not understood."""
+    id_, fields = raw
     kind, data = fields.get(b"kind", b""), fields.get(b"data", b"")
     decoder = _decoders.get(kind)
     try:
@@ -143,11 +108,13 @@ def read_entry(raw: Any) -> Entry | None:
 
 
 def read_id(raw: bytes) -> EntryId:
+    """The id of an entry as Redis answers it."""
     milliseconds, _, sequence = raw.partition(b"-")
     return int(milliseconds), int(sequence)
 
 
 def has_ended(described: bytes | None) -> bool:
+    """Is the show over, as far as this description of a room says?"""
     try:
         return described is not None and _room_decoder.decode(described).ended
     except msgspec.DecodeError:
@@ -155,9 +122,11 @@ def has_ended(described: bytes | None) -> bool:
 
 
 def clock(now_ms: int | None, ended: bool, id_: EntryId | None = None) -> bytes:
+    """The room's clock as a server-sent event; `id_`: a client that heard this needs nothing up to there."""
     return event_stream_frame("clock", {"now_ms": now_ms, "ended": ended}, id_)
 
 
 def event_stream_frame(event: str, data: Mapping[str, Any], id_: EntryId | None) -> bytes:
+    """One server-sent event."""
     head = b"" if id_ is None else b"id: %d-%d\n" % id_
     return b"event: %s\n%sdata: %s\n\n" % (event.encode(), head, msgspec.json.encode(data))

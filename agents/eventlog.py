@@ -52,12 +52,14 @@ class EventLog:
         self._producer: AIOKafkaProducer | None = None
         self._partition_of = DefaultPartitioner()
         self._connecting: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         self._connecting = asyncio.create_task(self._connect(), name="eventlog-connect")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True  # a cancellation alone can be lost: wait_for of Python 3.11 drops it for an error
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
@@ -160,7 +162,7 @@ class EventLog:
     async def _connect(self) -> None:
         """Make the topics and a producer, however long it takes."""
         attempt = 0
-        while self._producer is None:
+        while self._producer is None and not self._closing:
             producer = new_producer(self._settings)
             try:
                 await self._start(producer)
@@ -169,14 +171,15 @@ class EventLog:
                 pause_s = RECONNECT_S[min(attempt, len(RECONNECT_S) - 1)]
                 log = logger.warning if attempt in (0, len(RECONNECT_S)) else logger.debug
                 log("not connected to Kafka, events are answered with 503: %s", error)
-                await asyncio.sleep(pause_s)
+                if not self._closing:
+                    await asyncio.sleep(pause_s)
                 attempt += 1
             except asyncio.CancelledError:
                 await producer.stop()
                 raise
             else:
                 self._producer = producer
-        logger.info("writing to %s at %s", self._settings.events_topic, self._settings.kafka)
+        logger.debug("writing to %s at %s", self._settings.events_topic, self._settings.kafka)
 
     async def _start(self, producer: AIOKafkaProducer) -> None:
         settings = self._settings
@@ -188,20 +191,27 @@ class EventLog:
             await producer.partitions_for(topic)
 
 
+def check_bootstrap(kafka: str) -> None:
+    """Raises OperatorError unless `kafka` is host:port, several with commas: a typo is told at the start."""
+    for address in kafka.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal():
+            raise OperatorError(
+                f"{kafka!r} names no Kafka broker; set LIVEROOM_KAFKA to host:port, several with commas"
+            )
+
+
 def new_producer(settings: Settings) -> AIOKafkaProducer:
-    """A producer that waits for all replicas. Raises OperatorError for a bootstrap that is no host:port."""
-    try:
-        return AIOKafkaProducer(
-            bootstrap_servers=settings.kafka,
-            acks="all",
-            enable_idempotence=False,  # repeats are dropped by id further on; the embedded broker cannot do it
-            linger_ms=LINGER_MS,
-            request_timeout_ms=WRITE_TIMEOUT_MS,
-            max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_BATCH_BYTES,
-        )
-    except ValueError as error:
-        raise OperatorError(f"{settings.kafka!r} names no broker ({error}); set LIVEROOM_KAFKA to host:port") from None
+    """A producer that waits for all replicas, not yet started."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=False,  # repeats are dropped by id further on; the embedded broker cannot do it
+        linger_ms=LINGER_MS,
+        request_timeout_ms=WRITE_TIMEOUT_MS,
+        max_batch_size=MAX_BATCH_BYTES,
+        max_request_size=MAX_BATCH_BYTES,
+    )
 
 
 def _words(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,19 +17,16 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agents.entries import Audience, Entry, EntryId, clock, has_ended, open_entries, read_entry, read_id
+from agents.store import ROOMS, numbers_key, prompts_key
 from stream.errors import OperatorError
 
 logger = logging.getLogger(__name__)
-
-ROOMS_KEY = "liveroom:rooms"
-NUMBERS_KEY = "liveroom:numbers:{room}"
-PROMPTS_KEY = "liveroom:prompts:{room}"
 
 MAX_CLIENTS = 1_000  # open streams of one gateway; each is a socket and a queue
 QUEUE_FRAMES = 256  # a client that is four minutes of clock ticks behind is gone
 BACKLOG = 200  # entries looked through for prompts still open, and the most that are repeated on resuming
 BLOCK_MS = 250  # how long a room's first client may wait to be part of the blocking read
-READ_ENTRIES = 500
+READ_ENTRIES = 100  # well below QUEUE_FRAMES: a burst must not fill the queue of a client that keeps up
 TICK_S = 1.0
 HEARTBEAT_S = 10.0  # proxies and browsers then know that the line is alive
 RETRY_MS = 1_000
@@ -120,18 +117,18 @@ class Feed:
 
     async def rooms(self) -> list[msgspec.Raw]:
         """What is known of every room, by room id."""
-        known = await self._ask("HGETALL", ROOMS_KEY)
-        return [msgspec.Raw(described) for _, described in sorted(_pairs(known))]
+        known = await self._ask("HGETALL", ROOMS)
+        return [msgspec.Raw(described) for _, described in sorted(known.items())]
 
     async def knows(self, room: str) -> bool:
-        return bool(await self._ask("HEXISTS", ROOMS_KEY, room))
+        return bool(await self._ask("HEXISTS", ROOMS, room))
 
     async def numbers(self, room: str) -> dict[str, Any]:
         """The room's latest numbers as the record of DESIGN's shape; values stay undecoded."""
         numbers: dict[str, msgspec.Raw] = {}
         products: dict[str, msgspec.Raw] = {}
         at_ms: int | None = None
-        for name, value in _pairs(await self._ask("HGETALL", NUMBERS_KEY.format(room=room))):
+        for name, value in (await self._ask("HGETALL", numbers_key(room))).items():
             kind, _, key = name.decode().partition(":")
             if kind == "n":
                 numbers[key] = msgspec.Raw(value)
@@ -143,7 +140,7 @@ class Feed:
 
     async def clock_ms(self, room: str) -> int | None:
         """The end of the newest second whose numbers are published."""
-        at_ms = await self._ask("HGET", NUMBERS_KEY.format(room=room), "at_ms")
+        at_ms = await self._ask("HGET", numbers_key(room), "at_ms")
         return None if at_ms is None else int(at_ms)
 
     # --- streams
@@ -188,7 +185,7 @@ class Feed:
         Entries that arrive while the past is read wait in the queue, so nothing falls between, and nothing comes twice.
         """
         now_ms = await self.clock_ms(client.room)
-        ended = has_ended(await self._ask("HGET", ROOMS_KEY, client.room))
+        ended = has_ended(await self._ask("HGET", ROOMS, client.room))
         yield b"retry: %d\n\n" % RETRY_MS + clock(now_ms, ended)
         past, top = await self._past(client, last, now_ms)
         for entry in past:
@@ -209,7 +206,7 @@ class Feed:
                 yield frame
 
     async def _past(self, client: Client, last: EntryId | None, now_ms: int | None) -> tuple[list[Entry], EntryId]:
-        key = PROMPTS_KEY.format(room=client.room)
+        key = prompts_key(client.room)
         newest_first = await self._ask("XREVRANGE", key, "+", "-", "COUNT", BACKLOG)
         if not newest_first:
             return [], (0, 0)
@@ -222,7 +219,7 @@ class Feed:
         return [entry for entry in seen if entry.id > last], top
 
     async def _newest(self, room: str) -> EntryId:
-        found = await self._ask("XREVRANGE", PROMPTS_KEY.format(room=room), "+", "-", "COUNT", 1)
+        found = await self._ask("XREVRANGE", prompts_key(room), "+", "-", "COUNT", 1)
         return read_id(found[0][0]) if found else (0, 0)
 
     # --- background
@@ -244,11 +241,11 @@ class Feed:
     async def _follow(self) -> None:
         """One blocking read of all watched rooms, and its entries to the clients."""
         rooms = list(self._watches)
-        keys = [PROMPTS_KEY.format(room=room) for room in rooms]
+        keys = [prompts_key(room) for room in rooms]
         positions = ["{}-{}".format(*self._watches[room].position) for room in rooms]
         found = await self._ask("XREAD", "COUNT", READ_ENTRIES, "BLOCK", BLOCK_MS, "STREAMS", *keys, *positions)
         by_key = dict(zip((key.encode() for key in keys), rooms, strict=True))
-        for key, raw_entries in _pairs(found):
+        for key, raw_entries in found:
             watch = self._watches.get(by_key[key])
             if watch is None:
                 continue
@@ -287,9 +284,9 @@ class Feed:
         before = {room: self._watches[room].position for room in rooms}
         async with self._redis.pipeline(transaction=False) as pipeline:
             for room in rooms:
-                pipeline.execute_command("HGET", NUMBERS_KEY.format(room=room), "at_ms")
-                pipeline.execute_command("HGET", ROOMS_KEY, room)
-                pipeline.execute_command("XREVRANGE", PROMPTS_KEY.format(room=room), "+", "-", "COUNT", 1)
+                pipeline.execute_command("HGET", numbers_key(room), "at_ms")
+                pipeline.execute_command("HGET", ROOMS, room)
+                pipeline.execute_command("XREVRANGE", prompts_key(room), "+", "-", "COUNT", 1)
             answers = await pipeline.execute()
         for place, room in enumerate(rooms):
             watch = self._watches.get(room)
@@ -307,17 +304,6 @@ class Feed:
                 for client in list(watch.clients):
                     client.end()
         await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began)))
-
-
-def _pairs(answer: Any) -> Iterable[tuple[Any, Any]]:
-    """A map as Redis answers it: a dict, a flat list or a list of pairs, by protocol and command."""
-    if not answer:
-        return ()
-    if isinstance(answer, dict):
-        return answer.items()
-    if isinstance(answer[0], list | tuple):
-        return ((key, value) for key, value in answer)
-    return zip(answer[::2], answer[1::2], strict=True)
 
 
 def _without_password(url: str) -> str:

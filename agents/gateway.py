@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 
 from agents.access import RETRY_AFTER_S, Access, Problem, check_exposure
 from agents.entries import Audience, parse_entry_id
-from agents.eventlog import DeadLetter, EventLog, Written, new_producer
+from agents.eventlog import DeadLetter, EventLog, Written, check_bootstrap
 from agents.feed import Feed, Full
 from agents.intake import (
     MAX_BODY_BYTES,
@@ -62,7 +62,7 @@ ASSETS = {
 }
 PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -80,7 +80,7 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
     when the port is taken, and when a token is missing on an address others can reach.
     """
     check_exposure(settings)
-    await new_producer(settings).stop()  # a bootstrap that is no address is better told now than for ever after
+    check_bootstrap(settings.kafka)
     telemetry = Telemetry()
     async with Feed(settings.redis, telemetry.sse_dropped.inc) as feed, EventLog(settings) as log:
         gateway = Gateway(settings, feed, log, telemetry)
