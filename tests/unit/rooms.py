@@ -127,7 +127,7 @@ class Room:
     def now_s(self) -> int:
         return (self.script.at_ms - SHOW_MS) // 1000
 
-    def take(self, kind: Any, **fields: Any) -> None:
+    def take(self, kind: Any, /, **fields: Any) -> None:
         """An event in the second that closes next."""
         event: RoomEvent = kind(room="r1", **{"ts": self.script.at_ms} | fields)
         at_ms = self.script.at_ms + 1_000
