@@ -171,7 +171,7 @@ class _Show:
         if source == "room":
             delay = min(DELAY_MAX_MS, round(self.rng.lognormvariate(6.5, 0.5)))
         else:
-            delay = self.rng.randint(1, 80) if source == "desk" else self.rng.randint(150, 900)
+            delay = 20 if source == "desk" else self.rng.randint(150, 900)
         heapq.heappush(self.waiting, (self.now + delay, number, event))
         if self.rng.random() < DUPLICATES and delay < DELAY_MAX_MS:
             again = self.rng.randint(delay, DELAY_MAX_MS)

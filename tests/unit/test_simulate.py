@@ -67,6 +67,13 @@ def test_events_keep_the_contract(seed: int) -> None:
         assert event.ts <= END_MS
 
 
+def test_the_show_begins_with_its_start() -> None:
+    """First the start, then the catalogue and the running order."""
+    kinds = [event.__struct_config__.tag for _, event in made(5)]
+
+    assert kinds[:3] == ["room.start", "catalogue.set", "rundown.set"]
+
+
 def test_feeds_are_as_bad_as_real_ones() -> None:
     """Arrivals are in order, event times out of it by less than 2.5 s; a few events come twice, unchanged."""
     show = made(3)
