@@ -3,8 +3,10 @@
 What is unknown is not drawn: a gap in the curve, no bar, no panel. Every text is escaped where it enters.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from stream.recap import Marker, Minute, Recap
 from stream.recap_text import Language, clock, count, escape, money, money_short, word
@@ -149,12 +151,13 @@ def chart(recap: Recap, language: Language, utc_offset_s: int) -> str:
             y += panel.height + 34
     foot = y - 12
     y = foot + 8
+    names = {p.product: p.name for p in recap.products if p.name}
     for kinds, lane in ((("pin",), _pin_lane), (("offer", "violation", "pause"), _event_lane)):
         markers = sorted(
             (m for m in recap.markers if m.kind in kinds and m.at_ms <= axis.end_ms), key=lambda m: m.at_ms
         )
         if markers:
-            parts.append(lane(markers, axis, y, language))
+            parts.append(lane([_named(marker, names) for marker in markers], axis, y, language))
             y += 26
     grid, ticks = _time_axis(axis, label_foot, foot, y)
     return (
@@ -365,6 +368,11 @@ def _prompt_lines(recap: Recap, axis: Axis, top: int, foot: int) -> str:
 
 def _state_class(state: str) -> str:
     return {"done": "done", "shown": "open", "issued": "open"}.get(state, "open" if not state else "dropped")
+
+
+def _named(marker: Marker, names: Mapping[str, str]) -> Marker:
+    """The marker with the product's name in place of its id."""
+    return replace(marker, label=names[marker.label]) if marker.label in names else marker
 
 
 def _pin_lane(markers: Sequence[Marker], axis: Axis, y: int, language: Language) -> str:

@@ -18,7 +18,6 @@ from stream.recap_text import (
     escape,
     figure,
     money,
-    percent,
     span,
     stamp,
     stem,
@@ -31,15 +30,15 @@ TILES = (
     "gmv_paid", "orders_paid", "buyers", "viewers", "peak_online", "view_pay_rate", "aov", "gpm",
     "dwell_s", "interaction_rate", "follow_rate", "refunded",
 )  # fmt: skip
-# The steps of the funnel: its word, the number that counts it, and the ratio that holds the count where that is absent
-# (True: its denominator).
+# The steps of the funnel: its word, the number that counts its people, the ratio that leads to it, and the ratio that
+# holds the count where that is absent (True: as its denominator). To the cart and to payment both lead from the click.
 FUNNEL = (
-    ("exposed_room", "exposures", "enter_rate", True),
-    ("entered", "viewers", "view_pay_rate", True),
-    ("exposed", "exposed", "expose_rate", False),
-    ("clicked", "clickers", "click_rate", False),
-    ("carted", "carters", "cart_rate", False),
-    ("paid", "buyers", "pay_rate", False),
+    ("exposed_room", "exposures", "", "enter_rate", True),
+    ("entered", "viewers", "enter_rate", "expose_rate", True),
+    ("exposed", "exposed", "expose_rate", "expose_rate", False),
+    ("clicked", "clickers", "click_rate", "click_rate", False),
+    ("carted", "carters", "cart_rate", "cart_rate", False),
+    ("paid", "buyers", "pay_rate", "pay_rate", False),
 )
 PLATFORMS = {
     "douyin": "抖音", "kuaishou": "快手", "taobao": "淘宝直播", "wechat": "视频号", "xiaohongshu": "小红书",
@@ -154,12 +153,12 @@ def _table(head: Iterable[str], rows: Iterable[str], foot: str = "") -> str:
 def funnel_steps(recap: Recap) -> list[tuple[str, int | None, str]]:
     """(word, people, status) of each step; people None where the show did not tell."""
     steps: list[tuple[str, int | None, str]] = []
-    for label, name, ratio, denominator in FUNNEL:
-        number, rate = recap.numbers.get(show_key(name)), recap.numbers.get(show_key(ratio))
+    for label, name, _, ratio, denominator in FUNNEL:
+        number, held = recap.numbers.get(show_key(name)), recap.numbers.get(show_key(ratio))
         people = None if number is None or number.value is None else round(number.value)
         status: str = number.status if number is not None else "missing"
-        if people is None and rate is not None and rate.status != "missing":
-            people, status = (rate.den if denominator else rate.num), rate.status
+        if people is None and held is not None and held.status != "missing":
+            people, status = (held.den if denominator else held.num), held.status
         steps.append((label, people, status))
     return steps
 
@@ -171,17 +170,17 @@ def _funnel(recap: Recap, lang: Language) -> str:
         return _empty("empty", lang)
     top = max([1, *known])
     rows = []
-    for i, (label, people, status) in enumerate(steps):
-        before = next((p for _, p, _ in reversed(steps[:i]) if p is not None), None) if i else None
-        direct = i > 0 and steps[i - 1][1] is not None
-        rate = percent(people / before) if people is not None and before and direct else UNKNOWN
+    for (label, people, status), (_, _, rate, _, _) in zip(steps, FUNNEL, strict=True):
         mark = "≈ " if status == "estimated" and people is not None else ""
+        number = recap.numbers.get(show_key(rate)) if rate else None
+        share = escape(figure(show_key(rate), number, recap.currency, lang)) if rate else ""
         rows.append(
             f"<tr><th>{escape(word(label, lang))}</th><td class=n>{mark}{count(people)}</td>"
-            f"<td class=n>{rate if i else ''}</td><td class=wide>{_meter(people, top)}</td></tr>"
+            f"<td class=n>{share}</td><td class=n><small>{_basis(number)}</small></td>"
+            f"<td class=wide>{_meter(people, top)}</td></tr>"
         )
-    head = (word("step", lang), word("people", lang), word("step_rate", lang), "")
-    return _table(head, rows)
+    head = [word(key, lang) for key in ("step", "people", "step_rate", "basis")]
+    return _table([*head, ""], rows)
 
 
 def _meter(value: int | None, top: int) -> str:

@@ -44,8 +44,8 @@ tfoot th,tfoot td{border-top:2px solid var(--rule);border-bottom:0;font-weight:6
 th:first-child,td:first-child{padding-left:0}
 th small,td small{display:block;color:var(--soft);font-size:12px;overflow-wrap:anywhere}
 .n{text-align:right;white-space:nowrap}
-.funnel thead th:nth-child(2),.funnel thead th:nth-child(3),.products thead th:nth-child(n+2){text-align:right}
-.funnel td.wide{width:60%;vertical-align:middle}
+.funnel thead th:nth-child(n+2),.products thead th:nth-child(n+2){text-align:right}
+.funnel td.wide{width:55%;vertical-align:middle}
 .funnel .meter{height:14px;margin:0}
 .prompts thead th:nth-child(6){text-align:right}
 .prompts td{white-space:nowrap}

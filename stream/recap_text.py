@@ -82,7 +82,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "legend": ("“–” 表示缺数据，“≈” 表示估算", "“–” is unknown, “≈” is estimated"),
     "step": ("环节", "Step"),
     "people": ("人数", "People"),
-    "step_rate": ("上一步转化", "From the step before"),
+    "step_rate": ("转化率", "Rate"),
     "exposed_room": ("直播间曝光", "Room exposures"),
     "entered": ("进入直播间", "Entered"),
     "exposed": ("商品曝光", "Saw a product"),

@@ -305,6 +305,36 @@ def test_every_tile_is_a_number_we_make() -> None:
     assert all(unit_of(show_key(name)) for name in TILES)
 
 
+def test_payment_is_measured_from_the_click() -> None:
+    """Who pays without a cart does not make more than everybody: the rates are those of the definitions."""
+    recap = Recap(
+        room="r",
+        show_ms=0,
+        at_ms=0,
+        numbers={
+            "carters_show": Number(50, "ok"),
+            "buyers_show": Number(60, "ok"),
+            "pay_rate_show": Number(0.6, "ok", 60, 100),
+        },
+    )
+    text = page(recap, "en", 0)
+
+    assert "60.0%" in text
+    assert "60 / 100" in text
+    assert "120.0%" not in text
+
+
+def test_a_pin_is_named_after_its_product() -> None:
+    """A marker carries the product's id; the picture shows the name where it is known."""
+    products = [ProductRow(product="p1", name="小白鞋")]
+    markers = [Marker(at_ms=START, kind="pin", label="p1"), Marker(at_ms=START + 900_000, kind="pin", label="p2")]
+    svg = chart(msgspec.structs.replace(show(30), products=products, markers=markers), "zh", 0)
+
+    assert "小白鞋</text>" in svg
+    assert "p2</text>" in svg
+    assert "p1" not in svg
+
+
 def test_the_funnel_takes_a_count_from_a_ratio_where_it_must() -> None:
     """People come from the count, else from the ratio that holds them, else they are unknown."""
     recap = Recap(
