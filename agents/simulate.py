@@ -33,7 +33,7 @@ DWELL_MEAN_S = {25.0: 45, 120.0: 35, 700.0: 20}  # a glance, a look, a guest, an
 TAIL_MS = 180_000  # exodus, prompt, drop, sell-out and what comes after, in the shortest show
 SILENCE_MS = 40_000  # dead air: the host says nothing for longer than the 30 s that `dead_air` allows
 
-FLASH, CUP, SCARF = "p-tissue", "p-cup", "p-scarf"  # the products that the acts name
+FLASH, CUP, SCARF, BAG = "p-tissue", "p-cup", "p-scarf", "p-bag"  # the products that the acts name
 
 
 class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,7 +246,7 @@ class _Show:
         self._send(ev.StockLevel, "shop", product=FLASH, available=0)
         self._turn("after", pull=1.6)
         self._at(self.now + 6_000, partial(self._send, ev.OfferStop, "desk", offer=OFFER.offer))
-        self._at(self.now + 14_000, partial(self._pin, SCARF))
+        self._at(self.now + 16_000, partial(self._pin, BAG))
         self._at(self.now + 60_000, partial(self._turn, "calm", pull=1.0))
 
     # --- viewers
