@@ -9,7 +9,7 @@ from stream.evidence import Subject, alternative, evidence, figures, following, 
 from stream.expressions import Reading
 from stream.offers import Offering
 from stream.openings import Opening, loss_minor, plan, standing
-from stream.playbook import Play
+from stream.playbook import OfferRule, Play
 from stream.prompts import Evidence
 from stream.signals import Signals
 from stream.voice import COMPLIANCE, Sighting, Voice
@@ -56,10 +56,15 @@ class Decision:
             return
         if spec.subject == "offer" and self._follow(play):
             return
+        seen = set()
         for subject in self._subjects(play):
             key = f"{play.id} {subject.id}"
+            seen.add(key)
             if memory.cooled.get(key, 0) <= self.at_ms:
                 self._judge(play, subject, key)
+        if memory.due and spec.hold_s:  # a subject that is gone for a while starts its hold again
+            for key in [key for key in memory.due if key.partition(" ")[0] == play.id and key not in seen]:
+                del memory.due[key]
 
     def _subjects(self, play: Play) -> Iterable[Subject]:
         match play.spec.subject:
@@ -149,37 +154,39 @@ class Decision:
 
     def _say(self, play: Play, sighting: Sighting) -> bool:
         """Give the prompts out; False where there is nothing to say them about."""
-        if play.spec.subject != "offer" or play.spec.offer is None:
-            self.voice.speak(play, sighting, self.at_ms, play.spec.audience)
+        withhold, rule = self.voice.held_out(play, self.at_ms), play.spec.offer
+        if rule is None:
+            self.voice.speak(play, sighting, self.at_ms, play.spec.audience, withhold=withhold)
             return True
         opening = Opening(0, sighting.facts, sighting.evidence)
-        offering = standing(play.spec.offer, self.memory.offers, self.signals.catalogue)
+        offering = standing(rule, self.memory.offers, self.signals.catalogue)
         if offering is not None:
-            self.memory.openings[play.id] = opening
-            self._open(play, opening, offering)
+            self._open(play, rule, opening, offering, withhold=withhold)
             return True
-        planned = plan(play.spec.offer, self.signals)
+        planned = plan(rule, self.signals)
         if planned is None:
             return False
         facts = sighting.facts | terms(planned.price, planned.pieces, planned.per_person, None, self.voice.book.screen)
         facts |= named(planned.product, self.signals.catalogue, planned.product)
         step = Sighting(facts, sighting.evidence, planned.product, planned.offer)
-        opening.asked = self.voice.speak(play, step, self.at_ms, ["producer"])
-        opening.until_ms = self.at_ms + play.spec.offer.ready_within_s * 1000
-        self.memory.openings[play.id] = opening
+        opening.asked = self.voice.speak(play, step, self.at_ms, ["producer"], withhold=withhold)
+        opening.until_ms = self.at_ms + rule.ready_within_s * 1000
+        if not withhold:
+            self.memory.openings[play.id] = opening
         return True
 
     def _follow(self, play: Play) -> bool:
         """Go on with an offer that is on its way; whether one is."""
         openings = self.memory.openings
         opening = openings.get(play.id)
-        if opening is None or play.spec.offer is None:
+        rule = play.spec.offer
+        if opening is None or rule is None:
             return False
         if not opening.prompt:
-            offering = standing(play.spec.offer, self.memory.offers, self.signals.catalogue)
+            offering = standing(rule, self.memory.offers, self.signals.catalogue)
             if offering is not None and self.at_ms <= opening.until_ms:
                 self.voice.out += self.memory.board.close(opening.asked, "done", self.at_ms)
-                self._open(play, opening, offering)
+                self._open(play, rule, opening, offering)
             elif self.at_ms >= opening.until_ms:
                 del openings[play.id]
             return play.id in openings
@@ -188,21 +195,22 @@ class Decision:
             del openings[play.id]
         elif offering.set_ms != opening.set_ms:
             self.voice.out += self.memory.board.close(opening.prompt, "superseded", self.at_ms)
-            self._open(play, opening, offering)
+            self._open(play, rule, opening, offering)
         return play.id in openings
 
-    def _open(self, play: Play, opening: Opening, offering: Offering) -> None:
+    def _open(
+        self, play: Play, rule: OfferRule, opening: Opening, offering: Offering, *, withhold: bool = False
+    ) -> None:
         """The host's step: price and stock are set. An offer over the loss limit is recorded and not shown."""
-        rule = play.spec.offer
-        assert rule is not None
+        screen, catalogue = self.voice.book.screen, self.signals.catalogue
         facts = {name: value for name, value in opening.facts.items() if name != "product"}
-        facts |= terms(
-            offering.price, offering.quantity, offering.per_person, offering.until, self.voice.book.screen
-        ) | named(offering.product, self.signals.catalogue, None)
-        proof, loss = opening.evidence, loss_minor(rule, offering, self.signals.catalogue)
-        costly = loss is not None and loss > rule.max_loss
-        if costly:
+        facts |= terms(offering.price, offering.quantity, offering.per_person, offering.until, screen)
+        facts |= named(offering.product, catalogue, None)
+        proof, loss = opening.evidence, loss_minor(rule, offering, catalogue)
+        if loss is not None and loss > rule.max_loss:
             proof += (Evidence("loss_minor", loss, "ok", rule.max_loss),)
+            withhold = True
         step = Sighting(facts, proof, offering.product, offering.offer)
-        opening.prompt = self.voice.speak(play, step, self.at_ms, ["host"], withhold=costly)
+        opening.prompt = self.voice.speak(play, step, self.at_ms, ["host"], withhold=withhold)
         opening.offer, opening.set_ms = offering.offer, offering.set_ms
+        self.memory.openings[play.id] = opening

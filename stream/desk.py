@@ -68,8 +68,9 @@ class Desk:
         )
 
     def take(self, event: RoomEvent, at_ms: int) -> None:
-        """An event of the second that ends at `at_ms`, in the order of event time."""
+        """An event of the second that ends at `at_ms`, in the order of event time; a straggler counts as of now."""
         memory = self._voice.memory
+        at_ms = max(at_ms, memory.now_ms)
         match event:
             case ev.OrderCreated() | ev.OrderPaid():
                 self._sold(event, at_ms)
@@ -168,6 +169,7 @@ class Desk:
                 self._voice.out += records
                 if records and prompt.audience == "host" and prompt.offer is not None:
                     self._voice.memory.offers.start(prompt.offer, at_ms)
+                    self._settle(prompt.offer, "superseded", at_ms)
             case ev.PromptSkipped():
                 self._voice.out += board.close(prompt.id, "skipped", at_ms)
                 self._give_up(prompt.id)

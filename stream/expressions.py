@@ -1,7 +1,7 @@
-"""Typed yes/no and number expressions over a room's numbers, on `rule-engine`.
+"""Typed yes/no and number expressions over a room's numbers: parsed and checked by `rule-engine`.
 
 Chosen over CEL (`common-expression-language`): both are safe and take 8-17 us an evaluation, but CEL knows a wrong
-name or type only once it runs, while rule-engine says so at load and names the nearest valid one.
+name or type only once it runs; rule-engine says so at load, names the nearest valid one, and shows its tree.
 An expression over a number that is missing or stale is unknown, and unknown is never yes.
 """
 
@@ -14,17 +14,18 @@ from typing import Literal
 import rule_engine  # type: ignore[import-untyped]  # ships no py.typed marker
 from rule_engine.builtins import Builtins  # type: ignore[import-untyped]  # ships no py.typed marker
 
+from stream.closures import CONTEXT, Step, Untranslated, closure
 from stream.numbers import Number, Status
 
 Truth = Literal["yes", "no", "missing", "stale", "estimated"]
 
 MAX_EXPRESSION_CHARS = 1_000  # the longest of ours has 120; deep nesting would exhaust the parser's stack
-PRECISION = 28  # Decimal's own default, stated so that no caller's context can change a decision
 # Clocks, flags and sample sizes: no measurement that could back an estimate.
 NEUTRAL = frozenset({"show_s", "pin_age_s", "scene_quiet", "pinned", "silent_s", "since_ms", "retention_60s_cohort"})
 FUNCTIONS = {"abs": abs, "max": max, "min": min}
 _NAME = re.compile(r"(?<![$\w.])[a-zA-Z_]\w*")
-_NO_NUMBER = re.compile(r"['\"]|\bnull\b")
+# Numbers, names, arithmetic, comparison, logic and the functions: no texts, no loops, no shifts of a billion bits.
+_ALLOWED = re.compile(r"(?!.*(<<|>>|\b(null|for|true|false)\b))[\w\s.+\-*/%()<>=!,\[\]$]*", re.DOTALL)
 
 
 class ExpressionError(ValueError):
@@ -49,7 +50,7 @@ class Reading:
         self._guessed = False
         self._solid = False
 
-    def resolve(self, name: str) -> int | float:
+    def resolve(self, name: str) -> decimal.Decimal:
         """The value behind a name."""
         number = self._number(name)
         status, value = number.status, number.value
@@ -61,7 +62,7 @@ class Reading:
             raise _Unseen(status)
         if value is None:
             raise _Unseen("missing")
-        return value if type(value) is int else float(value)
+        return decimal.Decimal(value) if type(value) is int else decimal.Decimal(repr(float(value)))
 
     def status(self, name: str) -> Status:
         """How a number stands, without consulting it."""
@@ -99,7 +100,7 @@ class Expressions:
             resolver=Reading.resolve,
             type_resolver=dict.fromkeys([*names, *self._constants], number),
             default_timezone="utc",
-            decimal_context=decimal.Context(prec=PRECISION),
+            decimal_context=CONTEXT,
         )
         standard = Builtins.from_defaults(timezone=self._context.default_timezone)
         self._context.builtins = _Functions(
@@ -119,6 +120,8 @@ class Expressions:
     def _compile(self, text: str, wanted: object, meant: str) -> rule_engine.Rule:
         if len(text) > MAX_EXPRESSION_CHARS:
             raise ExpressionError(f"has {len(text)} characters; at most {MAX_EXPRESSION_CHARS} are read")
+        if not _ALLOWED.fullmatch(text):
+            raise ExpressionError("has more in it than numbers, names, + - * / % ( ), comparisons, and, or, not")
         try:
             rule = rule_engine.Rule(_NAME.sub(self._literal, text), context=self._context)
         except rule_engine.errors.SymbolResolutionError as error:
@@ -131,22 +134,28 @@ class Expressions:
             raise ExpressionError(f"cannot be read ({type(error).__name__})") from None
         if rule.statement.expression.result_type != wanted:
             raise ExpressionError(f"is not {meant}")
-        if _NO_NUMBER.search(text):  # `==` against a text is legal for the library and always false
-            raise ExpressionError("compares a number with a text or null; all names are numbers")
         return rule
 
     def _literal(self, name: re.Match[str]) -> str:
         return self._constants.get(name[0], name[0])
 
 
+def _step(rule: rule_engine.Rule) -> Step:
+    try:
+        return closure(rule.statement.expression)
+    except Untranslated:
+        evaluate: Step = rule.evaluate
+        return evaluate
+
+
 class Condition:
     """A compiled yes/no expression. The number it always consults first is asked for its status before all else."""
 
-    __slots__ = ("_first", "_rule")
+    __slots__ = ("_first", "_step")
 
     def __init__(self, rule: rule_engine.Rule) -> None:
-        self._rule = rule
-        self._first = _consulted_first(rule)
+        self._step = _step(rule)
+        self._first = _consulted_first(self._step)
 
     def truth(self, reading: Reading) -> Truth:
         """`yes`, `no`, or why it cannot be known; `estimated`: yes, but by estimates alone."""
@@ -156,7 +165,7 @@ class Condition:
                 return status
         reading.reset()
         try:
-            held = self._rule.matches(reading)
+            held = self._step(reading)
         except _Unseen as unseen:
             return unseen.status
         except (rule_engine.EngineError, ArithmeticError):  # a division by zero has no answer
@@ -166,7 +175,7 @@ class Condition:
         return "estimated" if reading.only_estimates else "yes"
 
 
-def _consulted_first(rule: rule_engine.Rule) -> str | None:
+def _consulted_first(step: Step) -> str | None:
     asked: list[str] = []
 
     def ask(name: str) -> Number:
@@ -174,21 +183,21 @@ def _consulted_first(rule: rule_engine.Rule) -> str | None:
         raise _Unseen("missing")
 
     with contextlib.suppress(_Unseen, rule_engine.EngineError, ArithmeticError):
-        rule.matches(Reading(ask))
+        step(Reading(ask))
     return asked[0] if asked else None
 
 
 class Figure:
     """A compiled number expression."""
 
-    __slots__ = ("_rule",)
+    __slots__ = ("_step",)
 
     def __init__(self, rule: rule_engine.Rule) -> None:
-        self._rule = rule
+        self._step = _step(rule)
 
     def value(self, reading: Reading) -> decimal.Decimal | None:
         """The number, or None where something it needs is not known."""
         try:
-            return decimal.Decimal(self._rule.evaluate(reading))
+            return decimal.Decimal(self._step(reading))
         except (_Unseen, rule_engine.EngineError, ArithmeticError):
             return None

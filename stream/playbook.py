@@ -210,7 +210,8 @@ def _play(play_id: str, source: dict[str, Any], names: _Names) -> Play:
         raise _wrong(play_id, "id", "an id is lower-case letters, digits and _")
     spec = _convert(play_id, source, Spec)
     _check_shape(play_id, spec)
-    known = names.room | (names.product if spec.subject in ("pinned", "selling", "offer") else frozenset())
+    of_product = names.product if spec.subject in ("pinned", "selling") else frozenset()
+    known = names.room | of_product
     known = known | {"silent_s", "since_ms"} if spec.subject == "source" else known
     for name in spec.params.keys() & known:
         raise _wrong(play_id, f"params.{name}", "is the name of a number; choose another")
@@ -230,7 +231,7 @@ def _play(play_id: str, source: dict[str, Any], names: _Names) -> Play:
         id=play_id,
         spec=spec,
         rank=RANK[spec.class_] if spec.on == "second" else min(RANK[spec.class_], RANK["crisis"]),
-        product_names=names.product if spec.subject in ("pinned", "selling", "offer") else frozenset(),
+        product_names=of_product,
         when=tuple(_condition(maker, play_id, f"when[{i}]", text) for i, text in enumerate(spec.when)),
         unless=tuple(_condition(maker, play_id, f"unless[{i}]", text) for i, text in enumerate(spec.unless)),
         facts={name: _figures(maker, play_id, name, text) for name, text in spec.facts.items()},

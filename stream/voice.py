@@ -72,6 +72,13 @@ class Voice:
             return False
         return memory.board.free(rank, at_ms, self.book.screen.gap_s * 1000, newest_wins)
 
+    def held_out(self, play: Play, at_ms: int) -> bool:
+        """Whether this firing falls to the hold-out: decided by room, show, play and second alone."""
+        share = self.book.screen.withhold_pct
+        if not share or play.spec.class_ not in WITHHELD:
+            return False
+        return zlib.crc32(f"{self.room}~{self.memory.show_ms}~{play.id}~{at_ms}".encode()) % 100 < share
+
     def speak(
         self,
         play: Play,
@@ -88,7 +95,7 @@ class Voice:
         for audience in audiences:
             suffix = f"~{audience}" if len(play.spec.audience) > 1 else ""
             id_ = f"{stem}{suffix}{repeat}"
-            state, approved = self._state(play, id_, audience, at_ms, withhold)
+            state, approved = self._state(play, audience, at_ms, withhold)
             prompt = self._prompt(play, id_, audience, sighting, at_ms, (ttl_s or play.spec.ttl_s) * 1000, state)
             self.out += self.memory.board.put(prompt, play.rank, approved=approved)
         return id_
@@ -101,14 +108,11 @@ class Voice:
         self.memory.ids[play] = (second, count)
         return f"{self.room}~{self.memory.show_ms or 0}~{play}~{second}", f"~{count}" if count > 1 else ""
 
-    def _state(self, play: Play, id_: str, audience: str, at_ms: int, withhold: bool) -> tuple[State, bool]:
+    def _state(self, play: Play, audience: str, at_ms: int, withhold: bool) -> tuple[State, bool]:
         """The state a new prompt begins in, and whether only the screen keeps it waiting."""
         memory, spec = self.memory, play.spec
         if audience == "producer":
-            return "issued", True
-        share = self.book.screen.withhold_pct
-        if share and spec.class_ in WITHHELD and spec.on == "second":
-            withhold = withhold or zlib.crc32(id_.encode()) % 100 < share
+            return ("withheld" if withhold else "issued"), True
         if withhold or memory.ended or (memory.quiet and play.rank > COMPLIANCE):
             return "withheld", False
         if spec.approve:

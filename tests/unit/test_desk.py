@@ -370,6 +370,16 @@ def test_the_hold_out_withholds_a_fixed_share() -> None:
     assert 0.3 < share < 0.5
 
 
+def test_a_drop_held_out_is_not_asked_of_the_producer() -> None:
+    """A withheld drop costs nobody work: the first step is withheld, and nothing follows."""
+
+    room = Room(DEFAULT.override("[screen]\nwithhold_pct = 50"), numbers=FALLING)
+    records = room.until(7_200)
+    drops = [prompt for prompt in prompts(records) if prompt.play == "flash_drop"]
+    assert {prompt.state for prompt in drops} == {"issued", "withheld"}
+    assert len(drops) == 3
+
+
 # --- changes to the playbook
 
 
