@@ -6,12 +6,12 @@ A host prompt that may not be shown yet waits here, until it is approved and the
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stream.playbook import URGENT_RANK
+from stream.playbook import URGENT_RANK, Audience
 from stream.prompts import OPEN, Prompt, PromptState, Record, State
 
 MAX_PRODUCER_PROMPTS = 20  # nobody reads more; the oldest gives way
 MAX_WAITING = 20  # host prompts that wait for the screen or for approval; likewise
-MAX_CLOSED = 64  # prompts that can still be answered after they closed: a host is slower than a countdown
+MAX_CLOSED = 32  # prompts that can still be answered after they closed: a host is slower than a countdown
 
 
 class Held(Struct):
@@ -22,11 +22,21 @@ class Held(Struct):
     approved: bool = False
 
 
+class Closed(Struct, frozen=True):
+    """What is kept of a closed prompt: a snapshot is written every few seconds, and texts are long."""
+
+    id: str
+    audience: Audience
+    state: State
+    offer: str | None = None
+    approve: bool = False
+
+
 class Board(Struct):
     """Open prompts and the last closed ones by id; `left_ms`: when a host prompt last left the screen."""
 
     held: dict[str, Held] = {}
-    closed: dict[str, Prompt] = {}
+    closed: dict[str, Closed] = {}
     left_ms: int | None = None
 
     def on_screen(self) -> Held | None:
@@ -73,9 +83,10 @@ class Board(Struct):
             return []
         if held.prompt.audience == "host" and held.prompt.state != "waiting":
             self.left_ms = max(at_ms, self.left_ms or at_ms)
-        return [self._remember(replace(held.prompt, state=state), at_ms)]
+        prompt = held.prompt
+        return [self._remember(Closed(prompt.id, prompt.audience, state, prompt.offer), at_ms)]
 
-    def _remember(self, prompt: Prompt, at_ms: int) -> PromptState:
+    def _remember(self, prompt: Closed, at_ms: int) -> PromptState:
         self.closed.pop(prompt.id, None)
         self.closed[prompt.id] = prompt
         while len(self.closed) > MAX_CLOSED:
@@ -124,7 +135,7 @@ class Board(Struct):
         prompt = replace(held.prompt, state="issued", issued_ms=at_ms, expires_ms=at_ms + ttl_ms)
         return self.put(prompt, held.rank, approved=True)
 
-    def known(self, id_: str) -> Prompt | None:
+    def known(self, id_: str) -> Prompt | Closed | None:
         """An open prompt, or one of the last closed."""
         held = self.held.get(id_)
         return held.prompt if held is not None else self.closed.get(id_)

@@ -1,6 +1,7 @@
 """Plays as data: what is written wrong is found at load and named; overrides merge; unknown is never yes."""
 
 import contextlib
+import doctest
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream.playbook
+import stream.wording
 from stream.closures import CONTEXT
 from stream.errors import PlaybookError
 from stream.expressions import MAX_EXPRESSION_CHARS, ExpressionError, Expressions, Reading, Truth
@@ -252,6 +254,12 @@ def test_money_is_exact(minor: int) -> None:
     text = money(minor)
     assert Decimal(text) * 100 == minor
     assert not ("." in text and text.endswith("0"))
+
+
+def test_the_examples_of_the_wording_are_true() -> None:
+    """What the docstrings show is what happens."""
+
+    assert doctest.testmod(stream.wording).failed == 0
 
 
 def test_the_time_of_day_follows_the_offset() -> None:

@@ -51,7 +51,8 @@ LEAVING = HEALTHY | {"retention_60s": 0.39, "orders_now": 0}
         ("flash_drop", FALLING, {"online_drop_z": 2.99}),
         ("flash_drop", FALLING, {"orders_now": 4}),
         ("flash_drop", LEAVING, {"retention_60s": 0.4}),
-        ("flash_drop", LEAVING, {"retention_60s_cohort": 99}),
+        ("flash_drop", LEAVING | {"retention_60s": 0.3}, {"retention_60s_cohort": 99}),
+        ("flash_drop", LEAVING | {"retention_60s_cohort": 187}, {"retention_60s_cohort": 185}),  # z is 3 at 186
         ("catch_wave", RISING, {"joins_1m": 107}),
         ("catch_wave", RISING | {"joins_median_10m": 16, "joins_1m": 30}, {"joins_1m": 29}),
         ("traffic_drop", DRYING, {"organic_joins_3m": 97}),
