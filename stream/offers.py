@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from stream.catalogue import Product
-from stream.events import OfferReady, OrderCreated, OrderPaid
+from stream.events import TS_MAX_MS, TS_MIN_MS, OfferReady, OrderCreated, OrderPaid
 from stream.prompts import OfferProgress, OfferState
 
 MAX_OFFERS = 64  # of a show; the oldest that is over is forgotten first
@@ -57,7 +57,7 @@ class Offers(Struct):
             price=event.price,
             quantity=event.quantity,
             per_person=event.per_person,
-            until=event.until,
+            until=_moment(event.until),
             ready_ms=event.ts,
             set_ms=event.ts,
         )
@@ -161,3 +161,10 @@ class Offers(Struct):
                 self.changed.pop(offer.offer, None)
             elif offer.state == "running" and offer.ready_ms < show_ms:
                 self.stop(offer.offer, show_ms, show_ms)
+
+
+def _moment(until: int | None) -> int | None:
+    """An end in milliseconds, also where seconds were sent; None where no time can be meant."""
+    if until is not None and until < TS_MIN_MS:
+        until *= 1000
+    return until if until is not None and TS_MIN_MS <= until < TS_MAX_MS else None

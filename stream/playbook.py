@@ -202,6 +202,10 @@ def _build(raw: dict[str, Any], names: _Names, before: Playbook | None) -> Playb
     for play_id, source in table.items():
         same = before is not None and before._raw.get("plays", {}).get(play_id) == source
         plays[play_id] = before.plays[play_id] if before and same else _play(play_id, source, names)
+    answered: dict[str, str] = {}
+    for play in plays.values():
+        if play.spec.event and play.spec.enabled and answered.setdefault(play.spec.event, play.id) != play.id:
+            raise _wrong(play.id, "event", f"`{play.spec.event}` is answered by `{answered[play.spec.event]}` already")
     return Playbook(raw, names, screen, plays)
 
 

@@ -595,6 +595,18 @@ def test_an_offer_set_before_the_show_belongs_to_it() -> None:
     assert after(SHOW_MS - 1_800_000, running=True) == ["ended", "producer"]
 
 
+@pytest.mark.parametrize(
+    ("until", "known_until"),
+    [(SHOW_MS // 1000 + 900, SHOW_MS + 900_000), (7, None), (10**18, None), (SHOW_MS + 1, SHOW_MS + 1)],
+)
+def test_an_end_in_seconds_is_understood(until: int, known_until: int | None) -> None:
+    """Back offices differ; what can be no time at all is left out."""
+
+    room = Room()
+    room.take(ev.OfferReady, offer="o9", product="p1", price=990, until=until)
+    assert progress(room.run())[0].until == known_until
+
+
 # --- nothing alive, nothing lost
 
 

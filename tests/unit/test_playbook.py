@@ -95,6 +95,7 @@ def test_our_own_texts_hold_no_banned_term() -> None:
         ("[plays.send]\nwhen = ['online > 3']", ["send", "on", "event"]),
         ("[plays.'Bad id']\nclass = 'talk'", ["Bad id", "id"]),
         ("[plays.new]\nclass = 'talk'", ["new", "audience", "missing"]),
+        ("[plays.playbook_invalid]\nevent = 'violation'", ["playbook_invalid", "event", "`platform_violation`"]),
         ("[screen]\ngap = 3", ["gap", "`gap_s`"]),
         ("[play.x]", ["play", "`plays`"]),
         ("plays = 3", ["plays", "table"]),
