@@ -122,7 +122,7 @@ def test_a_play_is_silent_before_its_arming_time() -> None:
     room = Room(numbers=FALLING | {"organic_joins_3m": 10})
     early = [(prompt.play, (prompt.issued_ms - SHOW_MS) // 1000) for prompt in prompts(room.until(1_250))]
     assert [second for play, second in early if play == "flash_drop"] == [480 + 30]
-    assert [second for play, second in early if play == "traffic_drop"] == [1_200]
+    assert [second for play, second in early if play == "traffic_drop"] == [1_200 + 30]
 
 
 def test_a_condition_must_hold_without_a_break() -> None:
@@ -284,12 +284,12 @@ def test_traffic_drop_names_the_source_that_fell() -> None:
     """Organic traffic and ads are told apart, with the figures."""
 
     organic = Room(numbers=DRYING)
-    organic.until(1_199)
+    organic.until(1_229)
     (prompt,) = prompts(organic.run())
     assert prompt.title == "进人降40%，查源"
     assert prompt.say == "自然流量近3分钟96人，之前每3分钟160人；先查限流、计划余额、推流，再看粉丝群。"
     ads = Room(numbers=HEALTHY | {"ads_joins_3m": 10, "ads_joins_base": 80}, language="en")
-    ads.until(1_199)
+    ads.until(1_229)
     (prompt,) = prompts(ads.run())
     assert prompt.say.startswith("Ads joins: 10 in the last 3 minutes, 80 in 3 minutes before;")
 
