@@ -122,6 +122,7 @@ function paint(same) {
   $("title").textContent = current.title || "";
   $("say").textContent = current.say || "";
   $("why").textContent = current.why || "";
+  count();
   fit();
   if (same) return;
   const card = $("prompt");
@@ -158,6 +159,7 @@ function fit() {
 
 function count() {
   if (current === null) return;
+  $("answers").classList.toggle("ready", mayAnswer());
   const total = Math.max(1, current.expires_ms - current.issued_ms);
   const left = Math.max(0, leftMs(current));
   $("bar").style.transform = `scaleX(${left / total})`;
@@ -178,8 +180,12 @@ function tellShown(id) {
   }, PAINTED_MS));
 }
 
+function mayAnswer() {
+  return current !== null && performance.now() - paintedAt >= GUARD_MS;
+}
+
 function answer(kind) {
-  if (current === null || performance.now() - paintedAt < GUARD_MS) return;
+  if (!mayAnswer()) return;
   const id = current.id;
   answered.add(id);
   sessionStorage.setItem("answered", JSON.stringify([...answered].slice(-KEPT_ANSWERS)));
@@ -313,8 +319,8 @@ setInterval(() => {
   show();
   drawLink();
 }, TICK_MS);
-addEventListener("resize", () => current !== null && fit());
-if (document.fonts) document.fonts.ready.then(() => current !== null && fit());
+new ResizeObserver(() => current !== null && fit()).observe($("prompt"));
+document.fonts.ready.then(() => current !== null && fit());
 
 // A tablet that falls asleep shows nothing; where this is refused, its own settings decide.
 async function stayAwake() {
