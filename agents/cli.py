@@ -15,10 +15,9 @@ from agents import app as worker_app
 from agents import demo as demo_show
 from agents import dry_run as dry
 from agents import export, gateway, recaps, replay
-from agents.settings import Settings, from_env, load_playbook
+from agents.settings import Settings, from_env, load_playbook, room_config
 from agents.topics import create_topics
 from stream.errors import LiveroomError
-from stream.room import RoomConfig
 
 T = TypeVar("T")
 
@@ -111,13 +110,7 @@ def dry_run(files: tuple[Path, ...], out: Path, every: int, room: str | None) ->
       liveroom dry-run show.ndjson.gz --out out --every 60
     """
     settings = _settings()
-    config = RoomConfig(
-        settings.lateness_ms,
-        settings.language,
-        settings.online_source or None,
-        frozenset(filter(None, settings.sources.split(","))),
-        every,
-    )
+    config = _guard(lambda: room_config(settings, every))
     problems = replay.Problems()
     records = _shown(replay.read(files, room, problems, [0] * len(files)), replay.progress_on(sys.stderr))
     report = _guard(lambda: dry.dry_run(records, out, load_playbook(settings), config))

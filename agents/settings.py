@@ -12,7 +12,9 @@ from msgspec import Meta
 from stream.errors import OperatorError
 from stream.numbers import KEYS
 from stream.playbook import Playbook
+from stream.room import RoomConfig
 from stream.shelf_numbers import PRODUCT_KEYS
+from stream.worst import benchmarks
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -48,6 +50,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sources: str = ""
     """Sources that must not fall silent, with commas."""
 
+    benchmarks: str = ""
+    """What the worst number is measured by: name=value,name=value over the defaults, money in minor units."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: Port = 8080
     metrics_host: str = "127.0.0.1"
@@ -75,6 +80,22 @@ def from_env(env: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise OperatorError(f"{error}; set the LIVEROOM_ variable of that name to a valid value") from None
+
+
+def room_config(settings: Settings, line_every_s: int = 0) -> RoomConfig:
+    """What rooms do not learn from their events. Raises OperatorError."""
+    try:
+        against = benchmarks(settings.benchmarks)
+    except ValueError as error:
+        raise OperatorError(f"{error}; set LIVEROOM_BENCHMARKS to name=value,name=value") from None
+    return RoomConfig(
+        lateness_ms=settings.lateness_ms,
+        language=settings.language,
+        online_source=settings.online_source or None,
+        sources=frozenset(filter(None, settings.sources.split(","))),
+        line_every_s=line_every_s,
+        benchmarks=against,
+    )
 
 
 def load_playbook(settings: Settings) -> Playbook:

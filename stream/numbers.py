@@ -73,7 +73,11 @@ class Definition(msgspec.Struct, frozen=True):
 
 ALL = ("1m", "5m", "10m", "prev10m", "show")
 LONG = ("5m", "10m", "prev10m", "show")
-USER = "user"  # stands among the event types for: some event carried a user
+# These stand among the event types for a field that some event of the show carried.
+USER = "user"  # any event
+FROM = "from"  # a join said where it came from
+CHANNEL = "channel"  # a payment named its ad channel
+RETURNING = "returning"  # a payment said whether its buyer had bought before
 INTERACTION = ("chat", "like", "share", "follow")
 
 
@@ -185,6 +189,14 @@ def chat_density(totals: Totals) -> Number:
     return Number(6_000 * n / person_seconds, worst(number.status, mean.status), n, person_seconds)
 
 
+def net_ad(totals: Totals) -> Number:
+    """Paid less refunded, of lines that name an ad channel."""
+    number = gmv_ad(totals)
+    if number.value is None:
+        return MISSING
+    return Number(int(number.value) - totals.sums[s.REFUNDED_AD], number.status)
+
+
 joins = counted(("viewer.join",), s.JOINS)
 viewers = people((USER,), s.VIEWERS)
 chats = counted(("chat",), s.CHATS)
@@ -201,6 +213,10 @@ orders_created = counted(("order.created",), s.ORDERS_CREATED, s.NAMELESS_CREATE
 orders_paid = counted(("order.paid",), s.ORDERS_PAID, s.NAMELESS_PAID)
 units_paid = counted(("order.paid",), s.UNITS_PAID)
 gmv_paid = counted(("order.paid",), s.GMV_PAID)
+ad_spend = counted(("ad.spend",), s.AD_SPEND)
+ad_joins = counted((FROM,), s.JOINS_ADS)
+gmv_ad = counted((CHANNEL,), s.GMV_AD)
+returning = people((RETURNING,), s.RETURNING)
 gmv_named = counted(("order.paid",), s.GMV_NAMED)
 
 
@@ -263,6 +279,13 @@ DEFINITIONS: tuple[Definition, ...] = (
     _define("gpm", "minor", "1000 x gmv_paid / views", ratio(gmv_paid, views, 1000), LONG),
     _define("uv_value", "minor", "gmv_paid / viewers", ratio(gmv_paid, viewers)),
     _define("aov", "minor", "paid by identified buyers / buyers", ratio(gmv_named, buyers)),
+    _define("repeat_rate", "ratio", "buyers marked returning / buyers", ratio(returning, buyers)),
+    _define("ad_spend", "minor", "sum of ad.spend.amount", ad_spend),
+    _define("ad_joins", "events", "viewer.join events from ads", ad_joins),
+    _define("cost_per_join", "minor", "ad_spend / joins from ads", ratio(ad_spend, ad_joins)),
+    _define("roi", "ratio", "gmv_paid of lines that name an ad channel / ad_spend", ratio(gmv_ad, ad_spend)),
+    _define("roi_all", "ratio", "gmv_paid / ad_spend", ratio(gmv_paid, ad_spend)),
+    _define("roi_net", "ratio", "the same as roi less what of it was refunded", ratio(net_ad, ad_spend)),
     _define("per_order", "minor", "gmv_paid / orders_paid", ratio(gmv_paid, orders_paid)),
     _define("per_unit", "minor", "gmv_paid / units_paid", ratio(gmv_paid, units_paid)),
 )
@@ -270,6 +293,11 @@ RETENTION_S = (30, 60, 180, 300)
 WINDOWLESS: dict[str, tuple[str, str]] = {
     "online": ("people", "newest viewer.count; else open sessions"),
     "online_1m": ("people", "mean of online over the last 60 closed seconds in which it is known"),
+    "over_1min_rate_show": (
+        "ratio",
+        "of sessions begun before T-60 s in this show those not ended within 60 s",
+    ),
+    "refund_rate_show": ("ratio", "orders paid and refunded in this show / orders_paid_show"),
     "peak_online": ("people", "maximum of online_1m over whole minutes of seconds"),
 } | {
     f"retention_{n}s": (

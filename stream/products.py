@@ -1,9 +1,11 @@
 """The shelf: what each product sold and showed, its stock, and which one is pinned."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from stream.catalogue import Product
 from stream.events import (
     CartAdd,
     OrderCreated,
@@ -82,18 +84,37 @@ class Stock(msgspec.Struct, gc=False, array_like=True):
             self.zero_since_ms = ts
 
 
+PRODUCTS_MAX = 10_000  # products a room keeps; events of further ones count for the room alone
+
+
 class Shelf:
     """Every product of the room, by id. Seconds are those of the room's buckets."""
 
-    __slots__ = ("_last", "opening", "panes", "pin_ts", "pinned", "stocks", "touched_s")
+    __slots__ = (
+        "_last",
+        "daily_sales",
+        "full",
+        "opening",
+        "panes",
+        "pin_ts",
+        "pinned",
+        "pitch_peak",
+        "refunded_paid",
+        "stocks",
+        "touched_s",
+    )
 
     def __init__(self) -> None:
         self.panes = Panes(N_PRODUCT_SERIES)
         self._last: dict[int, dict[str, dict[str, int]]] = {}  # series -> product -> key -> second
         self.stocks: dict[str, Stock] = {}
+        self.daily_sales: dict[str, int] = {}  # as the catalogue states them
         self.opening: dict[str, int] = {}  # opening stock as the catalogue states it
         self.pinned: str | None = None
         self.pin_ts = 0
+        self.pitch_peak: int | None = None  # most orders in 60 s since the pin
+        self.refunded_paid: dict[str, int] = {}  # product -> orders of this show paid and refunded
+        self.full = False  # whether products had to be left out
         self.touched_s: dict[str, int] = {}  # product -> newest second with anything about it
 
     def start(self, second: int) -> None:
@@ -102,10 +123,30 @@ class Shelf:
         self._last = {}
         self.pinned = None
         self.pin_ts = 0
+        self.pitch_peak = None
+        self.refunded_paid = {}
+        self.full = False
         self.touched_s = {}
         for product, stock in self.stocks.items():
             stock.opening, stock.refills, stock.lines_since = stock.pieces, 0, 0
             self.touched_s[product] = second
+
+    def know(self, products: Iterable[Product]) -> None:
+        """The catalogue as it is from now on; stock and sales of a product's variants add up."""
+        self.opening, self.daily_sales = {}, {}
+        for product in products:
+            if product.opening_stock is not None:
+                self.opening[product.product] = self.opening.get(product.product, 0) + product.opening_stock
+            if product.daily_sales is not None:
+                self.daily_sales[product.product] = self.daily_sales.get(product.product, 0) + product.daily_sales
+
+    def _touch(self, product: str, second: int) -> bool:
+        """Something happened to `product`; False when there are too many products to keep it."""
+        if product not in self.touched_s and len(self.touched_s) >= PRODUCTS_MAX:
+            self.full = True
+            return False
+        self.touched_s[product] = max(second, self.touched_s.get(product, 0))
+        return True
 
     def _see(self, series: int, product: str, key: str | None, second: int) -> None:
         if key is None:
@@ -123,21 +164,20 @@ class Shelf:
 
     def expose(self, event: ProductExpose, second: int) -> None:
         """The product's card was shown."""
-        self.touched_s[event.product] = second
-        self.panes.add(event.product, EXPOSES, second, 1)
-        self._see(EXPOSED, event.product, event.user, second)
+        self._count(event.product, EXPOSES, EXPOSED, event.user, second)
 
     def click(self, event: ProductClick, second: int) -> None:
         """The product's page was opened."""
-        self.touched_s[event.product] = second
-        self.panes.add(event.product, CLICKS, second, 1)
-        self._see(CLICKERS, event.product, event.user, second)
+        self._count(event.product, CLICKS, CLICKERS, event.user, second)
 
     def cart(self, event: CartAdd, second: int) -> None:
         """Someone put it in the cart."""
-        self.touched_s[event.product] = second
-        self.panes.add(event.product, CARTS, second, 1)
-        self._see(CARTERS, event.product, event.user, second)
+        self._count(event.product, CARTS, CARTERS, event.user, second)
+
+    def _count(self, product: str, events: int, people: int, user: str | None, second: int) -> None:
+        if self._touch(product, second):
+            self.panes.add(product, events, second, 1)
+            self._see(people, product, user, second)
 
     def created(self, event: OrderCreated, second: int) -> None:
         """A line of an order that was placed."""
@@ -162,26 +202,37 @@ class Shelf:
     ) -> None:
         product = event.product
         assert product is not None
-        self.touched_s[product] = second
+        if not self._touch(product, second):
+            return
         add = self.panes.add
         add(product, units, second, event.qty)
         add(product, gmv, second, event.amount)
         if event.order is None:
             add(product, lines, second, 1)
+        if orders == ORDERS_PAID:
+            self._match(product, event.order, ORDERS_PAID, REFUNDS)
         self._see(orders, product, event.order, second)
         self._see(people, product, event.user, second)
 
+    def _match(self, product: str, order: str | None, here: int, there: int) -> None:
+        """Before an order is seen `here` for the first time: is it the pair of one `there`?"""
+        if order is None or order in self._last.get(here, {}).get(product, ()):
+            return
+        if order in self._last.get(there, {}).get(product, ()):
+            self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
+
     def refunded(self, event: OrderRefunded, second: int) -> None:
         """A line of an order that was paid back."""
-        if event.product is None:
+        if event.product is None or not self._touch(event.product, second):
             return
-        self.touched_s[event.product] = second
         self.panes.add(event.product, REFUNDED, second, event.amount)
+        self._match(event.product, event.order, REFUNDS, ORDERS_PAID)
         self._see(REFUNDS, event.product, event.order, second)
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""
-        self.touched_s[event.product] = second
+        if not self._touch(event.product, second):
+            return
         stock = self.stocks.get(event.product)
         if stock is None:
             stock = self.stocks[event.product] = Stock()
@@ -192,6 +243,7 @@ class Shelf:
         if event.ts >= self.pin_ts:
             if self.pinned != event.product:
                 self.pin_ts = event.ts
+                self.pitch_peak = None
             self.pinned = event.product
 
     def unpin(self, event: ProductUnpin) -> None:
@@ -199,6 +251,23 @@ class Shelf:
         if event.ts >= self.pin_ts and self.pinned == event.product:
             self.pinned = None
             self.pin_ts = event.ts
+            self.pitch_peak = None
+
+    def pitch_orders(self, created: bool) -> int | None:
+        """Orders of the pinned product in the last minute, once it has been pinned for one; None before."""
+        if self.pinned is None or self.panes.end_s * 1000 - self.pin_ts < 60_000:
+            return None
+        rows = self.panes.totals.get(self.pinned)
+        if rows is None:
+            return 0
+        orders = (ORDERS_CREATED, NAMELESS_CREATED) if created else (ORDERS_PAID, NAMELESS_PAID)
+        return sum(rows[0][series] for series in orders)
+
+    def watch_pitch(self, created: bool) -> None:
+        """After a second was closed: the best minute of the pitch so far; `created` where creations are sent."""
+        orders = self.pitch_orders(created)
+        if orders is not None and (self.pitch_peak is None or orders > self.pitch_peak):
+            self.pitch_peak = orders
 
     def snapshot(self) -> dict[str, Any]:
         """The shelf as plain data."""
@@ -207,8 +276,12 @@ class Shelf:
             "last": list(self._last.items()),
             "stocks": {product: msgspec.to_builtins(stock) for product, stock in self.stocks.items()},
             "opening": self.opening,
+            "daily_sales": self.daily_sales,
             "pinned": self.pinned,
             "pin_ts": self.pin_ts,
+            "pitch_peak": self.pitch_peak,
+            "refunded_paid": self.refunded_paid,
+            "full": self.full,
             "touched_s": self.touched_s,
         }
 
@@ -217,6 +290,7 @@ class Shelf:
         self.panes.restore(state["panes"])
         self._last = dict(state["last"])
         self.stocks = msgspec.convert(state["stocks"], dict[str, Stock])
-        self.opening = state["opening"]
+        self.opening, self.daily_sales = state["opening"], state["daily_sales"]
         self.pinned, self.pin_ts = state["pinned"], state["pin_ts"]
+        self.pitch_peak, self.refunded_paid, self.full = state["pitch_peak"], state["refunded_paid"], state["full"]
         self.touched_s = state["touched_s"]

@@ -4,6 +4,7 @@ The second T is closed once room time reaches T + 1 s + lateness. Until then its
 sorted by event time, ties in log order, in one pass. A straggler is applied at once and counted as late.
 """
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ from stream.show import Show, recap
 from stream.tally import Tally
 from stream.view import Before, Line, RoomView
 from stream.windows import SPAN_S
+from stream.worst import BENCHMARKS
 
 _by_time = attrgetter("ts")
 
@@ -34,6 +36,7 @@ class RoomConfig(msgspec.Struct, frozen=True):
     online_source: str | None = None
     sources: frozenset[str] = frozenset()
     line_every_s: int = 0
+    benchmarks: Mapping[str, float] = msgspec.field(default_factory=lambda: dict(BENCHMARKS))
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -102,7 +105,7 @@ class RoomState:
         if kind in e.MONEY:
             self._check_currency(event)
         clock.see(event.ts)
-        if kind in _AT_ONCE:
+        if kind in self.desk.ARRIVES:
             self._answer(event)
         second = event.ts // 1000
         if second < self.tally.buckets.end_s:
@@ -218,12 +221,10 @@ class RoomState:
             case e.RoomEnd() if self.show is not None and self.show.ended_ms is None:
                 self._ended_now = True
             case e.CatalogueSet():
-                self._catalogue = {product.product: product for product in event.products}
-                self.tally.shelf.opening = {
-                    product.product: product.opening_stock
-                    for product in event.products
-                    if product.opening_stock is not None
-                }
+                self._catalogue = {}
+                for product in event.products:  # of several variants the first names the product
+                    self._catalogue.setdefault(product.product, product)
+                self.tally.shelf.know(event.products)
             case e.RundownSet():
                 self._rundown = tuple(sorted(event.items, key=attrgetter("order")))
             case _:
@@ -300,6 +301,7 @@ class RoomState:
             self._rundown,
             show.show_ms if show else self.at_ms,
             show.peak if show else (0, 0),
+            self.config.benchmarks,
         )
 
     def line(self) -> Line:
@@ -367,7 +369,6 @@ class RoomState:
         self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
 
 
-_AT_ONCE = frozenset({e.PromptSend, e.Violation})
 _RULES = frozenset({e.RoomStart, e.RoomEnd, e.CatalogueSet, e.RundownSet})
 _TOLD = frozenset(
     {

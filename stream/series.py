@@ -24,6 +24,8 @@ A series is an index into a column of `Buckets`.
     GMV_CREATED,
     GMV_PAID,
     GMV_NAMED,  # of it, by buyers with an id
+    GMV_AD,  # of it, in lines that name an ad channel
+    REFUNDED_AD,  # refunded, in lines that name an ad channel
     REFUNDED,
     PRIVATE_JOINS,
     AD_SPEND,
@@ -50,11 +52,12 @@ A series is an index into a column of `Buckets`.
     CARTERS,
     CREATORS,
     BUYERS,
+    RETURNING,
     ORDERS_CREATED,
     ORDERS_PAID,
     REFUNDS,
-) = range(48)
-N_SERIES = 48
+) = range(51)
+N_SERIES = 51
 DISTINCT = (
     VIEWERS,
     CHATTERS,
@@ -66,6 +69,7 @@ DISTINCT = (
     CARTERS,
     CREATORS,
     BUYERS,
+    RETURNING,
     ORDERS_CREATED,
     ORDERS_PAID,
     REFUNDS,

@@ -1,12 +1,14 @@
 """The numbers of one product, by name, over its own sums; windows 1m, 5m, 10m and show."""
 
 from stream import products as p
-from stream.numbers import MISSING, Definition, Known, Number, Totals, counted, people, ratio
+from stream.numbers import MISSING, Definition, Known, Number, Status, Totals, counted, people, ratio
 from stream.products import Shelf, Stock
 
 WINDOWS = ("1m", "5m", "10m", "show")
 STOCK_FRESH_S = 10  # while orders come, an older reading says nothing about how long the stock lasts
 
+_exposed = people(("product.expose",), p.EXPOSED)
+_creators = people(("order.created",), p.CREATORS)
 _carters = people(("cart.add",), p.CARTERS)
 _clickers = people(("product.click",), p.CLICKERS)
 _buyers = people(("order.paid",), p.BUYERS)
@@ -18,6 +20,7 @@ def _define(name: str, unit: str, formula: str, needs: str, *series: int) -> Def
 
 PRODUCT_DEFINITIONS: tuple[Definition, ...] = (
     _define("exposes", "events", "product.expose events", "product.expose", p.EXPOSES),
+    Definition("exposed", "people", "distinct users it was shown to", WINDOWS, _exposed),
     _define("clicks", "events", "product.click events", "product.click", p.CLICKS),
     Definition("clickers", "people", "distinct users who clicked it", WINDOWS, _clickers),
     _define("carts", "events", "cart.add events", "cart.add", p.CARTS),
@@ -26,16 +29,24 @@ PRODUCT_DEFINITIONS: tuple[Definition, ...] = (
     _define("orders_paid", "orders", "distinct orders paid", "order.paid", p.ORDERS_PAID, p.NAMELESS_PAID),
     _define("units_created", "units", "sum of order.created.qty", "order.created", p.UNITS_CREATED),
     _define("units_paid", "units", "sum of order.paid.qty", "order.paid", p.UNITS_PAID),
+    Definition("creators", "people", "distinct users who ordered it", WINDOWS, _creators),
     Definition("buyers", "people", "distinct users who paid for it", WINDOWS, _buyers),
     _define("gmv_created", "minor", "sum of order.created.amount", "order.created", p.GMV_CREATED),
     _define("gmv_paid", "minor", "sum of order.paid.amount", "order.paid", p.GMV_PAID),
     _define("refunded", "minor", "sum of order.refunded.amount", "order.refunded", p.REFUNDED),
+    _define("refunds", "orders", "distinct orders with a line of it refunded", "order.refunded", p.REFUNDS),
+    Definition("click_rate", "ratio", "clickers / exposed", WINDOWS, ratio(_clickers, _exposed)),
+    Definition("create_rate", "ratio", "creators / clickers", WINDOWS, ratio(_creators, _clickers)),
     Definition("cart_rate", "ratio", "carters / clickers", WINDOWS, ratio(_carters, _clickers)),
     Definition("pay_rate", "ratio", "buyers / clickers", WINDOWS, ratio(_buyers, _clickers)),
 )
 PRODUCT_WINDOWLESS: dict[str, tuple[str, str]] = {
     "velocity": ("per minute", "units ordered a minute (paid where creations are not sent): larger of 1 and 5 minutes"),
     "stock": ("pieces", "newest readings, summed over variants"),
+    "safety_days": ("days", "stock / daily sales of the catalogue"),
+    "refund_rate_show": ("ratio", "orders of it paid and refunded in this show / orders_paid_show"),
+    "pitch_per_min": ("per minute", "orders in the last 60 s, once pinned for 60 s; missing while it is not pinned"),
+    "pitch_peak": ("per minute", "the highest pitch_per_min since the pin"),
     "sell_out_min": ("minutes", "stock / velocity; missing when the reading is over 10 s old while orders come"),
 }
 PRODUCT_BY_KEY: dict[str, tuple[Definition, str]] = {
@@ -74,6 +85,10 @@ class ProductView:
             return self._units(1)
         if name == "pinned":
             return Number(int(self.shelf.pinned == self.product), "ok")
+        if name == "refund_rate_show":
+            return self._refund_rate()
+        if name in ("pitch_per_min", "pitch_peak"):
+            return self._pitch(name)
         return self._stock_number(name)
 
     def line(self) -> dict[str, Number]:
@@ -106,6 +121,23 @@ class ProductView:
         a, b = int(one.value), int(five.value)
         return Number(float(a), one.status, a, 1) if 5 * a >= b else Number(b / 5, one.status, b, 5)
 
+    def _refund_rate(self) -> Number:
+        paid = self.number("orders_paid_show")
+        if paid.value is None or "order.refunded" not in self._known.seen:
+            return MISSING
+        refunded, orders = self.shelf.refunded_paid.get(self.product, 0), int(paid.value)
+        if orders == 0:
+            return Number(None, "missing", refunded, 0)
+        return Number(refunded / orders, paid.status, refunded, orders)
+
+    def _pitch(self, name: str) -> Number:
+        created = "order.created" in self._known.seen
+        status = self._known.status(("order.created",) if created else ("order.paid",))
+        if status == "missing" or self.shelf.pinned != self.product:
+            return MISSING
+        value = self.shelf.pitch_peak if name == "pitch_peak" else self.shelf.pitch_orders(created)
+        return MISSING if value is None else Number(value, status)
+
     def _stock_number(self, name: str) -> Number:
         stock = self.stock
         if stock is None:
@@ -115,14 +147,14 @@ class ProductView:
         status = self._known.status(("stock.level",))
         if status == "missing":  # read before this show; still what the back office said last
             status = "ok"
-        value = self._stock_value(name, stock)
         if name == "sell_out_min":
-            return value if isinstance(value, Number) else MISSING
-        if isinstance(value, Number) or value is None:
-            return MISSING
-        return Number(value, status)
+            return self._sell_out(stock)
+        if name == "safety_days":
+            return self._safety(stock, status)
+        value = self._stock_value(name, stock)
+        return MISSING if value is None else Number(value, status)
 
-    def _stock_value(self, name: str, stock: Stock) -> int | Number | None:
+    def _stock_value(self, name: str, stock: Stock) -> int | None:
         if name == "stock":
             return stock.pieces
         if name == "stock_age_s":
@@ -138,9 +170,15 @@ class ProductView:
             return stock.lines_since
         if name == "refills":
             return stock.refills
-        if name == "sell_out_min":
-            return self._sell_out(stock)
         raise KeyError(name)
+
+    def _safety(self, stock: Stock, status: Status) -> Number:
+        daily = self.shelf.daily_sales.get(self.product)
+        if daily is None:
+            return MISSING
+        if daily == 0:
+            return Number(None, "missing", stock.pieces, 0)
+        return Number(stock.pieces / daily, status, stock.pieces, daily)
 
     def _sell_out(self, stock: Stock) -> Number:
         velocity = self._velocity()
@@ -149,7 +187,7 @@ class ProductView:
         last_minute = self._units(0).value
         if last_minute and self.at_ms - stock.read_ms > STOCK_FRESH_S * 1000:
             return MISSING
-        status = "stale" if "stock.level" in self._known.silent else velocity.status
+        status: Status = "stale" if "stock.level" in self._known.silent else velocity.status
         pieces, minutes = stock.pieces, velocity.den or 1
         return Number(pieces * minutes / velocity.num, status, pieces * minutes, velocity.num)
 
@@ -163,6 +201,7 @@ _STOCK_SIGNALS = frozenset(
         "zero_for_s",
         "orders_since_stock",
         "refills",
+        "safety_days",
         "sell_out_min",
     }
 )

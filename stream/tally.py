@@ -6,10 +6,11 @@ from typing import Any
 from stream import events as e
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.numbers import USER, Known
+from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known
 from stream.products import Shelf
 from stream.sources import Silence, Sources
-from stream.windows import Buckets, Distinct
+from stream.splits import PEOPLE, Splits
+from stream.windows import NEVER, SAME, Buckets, Distinct
 
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
@@ -26,6 +27,7 @@ class Tally:
         self.sessions = Sessions(self.buckets)
         self.online = Online(online_source)
         self.shelf = Shelf()
+        self.splits = Splits()
         self.sources = Sources(declared)
         self.silent: tuple[Silence, ...] = ()
         self.masking: dict[str | None, Masking] = {}
@@ -33,6 +35,7 @@ class Tally:
         self.speech_ms: int | None = None
         self.order_ms: int | None = None
         self.quiet_scene = False
+        self.refunded_paid = 0  # orders of this show that were paid and refunded
         self._combos: dict[str, int] = {}
         self._viewers = self.distinct[s.VIEWERS]
         self._interactors = self.distinct[s.INTERACTORS]
@@ -57,7 +60,7 @@ class Tally:
             e.OrderPaid: self._paid,
             e.OrderRefunded: self._refunded,
             e.StockLevel: self.shelf.stock,
-            e.AdSpend: lambda event, second: self.buckets.add(s.AD_SPEND, second, event.amount),
+            e.AdSpend: self._spent,
             e.HostSpeech: self._speech,
             e.SceneStart: self._scene,
         }
@@ -66,6 +69,7 @@ class Tally:
         """A new show: everything counted so far is another's."""
         self.buckets.start(second)
         self.shelf.start(second)
+        self.splits.start(second)
         for distinct in self.distinct.values():
             distinct.clear()
         self.sessions.clear()
@@ -74,6 +78,7 @@ class Tally:
         self.known = Known()
         self.speech_ms = self.order_ms = None
         self.quiet_scene = False
+        self.refunded_paid = 0
         self._combos = {}
 
     def begin_second(self) -> None:
@@ -81,26 +86,25 @@ class Tally:
         self.buckets.edge_s = self.buckets.end_s + 1
         self.sessions.second_begins()
         self.shelf.panes.step()
+        self.splits.panes.step()
 
     def take(self, event: e.RoomEvent, second: int) -> None:
         """An event of the second being closed or of an earlier one."""
         kind = type(event)
         user = event.user
         if user is not None:
-            self._viewers.see(user, second, self.buckets)
+            self._seen(self._viewers, user, second)
             source = event.source
             masking = self.masking.get(source)
             if masking is None:
                 masking = self.masking[source] = Masking()
             masking.take(user)
-            if USER not in self.known.seen:
-                self._learn(USER)
+            self._learn(USER)
             if kind in _INTERACTIONS:
                 self._interactors.see(user, second, self.buckets)
         if event.source is not None:
             self.sources.take(event.source, TAG[kind], event.ts)
-        if TAG[kind] not in self.known.seen:
-            self._learn(TAG[kind])
+        self._learn(TAG[kind])
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(event, second)
@@ -115,6 +119,8 @@ class Tally:
         for distinct in self.distinct.values():
             distinct.settle(self.buckets)
         self.buckets.step()
+        if self.shelf.pinned is not None:
+            self.shelf.watch_pitch("order.created" in self.known.seen)
         self._assess()
 
     def still(self) -> list[int]:
@@ -136,6 +142,8 @@ class Tally:
 
     def _learn(self, tag: str) -> None:
         known = self.known
+        if tag in known.seen:
+            return
         self.known = Known(known.seen | {tag}, known.silent, known.masked, known.visits, known.readable, known.full)
 
     def _assess(self) -> None:
@@ -154,9 +162,13 @@ class Tally:
 
     def _join(self, event: e.ViewerJoin, second: int) -> None:
         self.buckets.add(s.JOINS, second, 1)
-        if event.from_ == "ads":
-            self.buckets.add(s.JOINS_ADS, second, 1)
+        if event.from_ is not None:
+            self._learn(FROM)
+            if event.from_ == "ads":
+                self.buckets.add(s.JOINS_ADS, second, 1)
         self.sessions.join(event.user, event.ts)
+        self.splits.join(event, second, self.distinct)
+        self.splits.joined_scene(second)
 
     def _leave(self, event: e.ViewerLeave, second: int) -> None:
         self.buckets.add(s.LEAVES, second, 1)
@@ -226,14 +238,24 @@ class Tally:
         self.buckets.add(s.GMV_PAID, second, event.amount)
         if event.user is not None:
             self.buckets.add(s.GMV_NAMED, second, event.amount)
-        self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second)
+        if event.channel is not None:
+            self._learn(CHANNEL)
+            self.buckets.add(s.GMV_AD, second, event.amount)
+        self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second, s.REFUNDS)
         self._person(s.BUYERS, event.user, second)
+        if event.returning:
+            self._person(s.RETURNING, event.user, second)
+        if event.returning is not None:
+            self._learn(RETURNING)
+        self.splits.paid(event, second)
         self.order_ms = max(self.order_ms or 0, event.ts)
         self.shelf.paid(event, second, "order.created" not in self.known.seen)
 
     def _refunded(self, event: e.OrderRefunded, second: int) -> None:
         self.buckets.add(s.REFUNDED, second, event.amount)
-        self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second)
+        if event.channel is not None:
+            self.buckets.add(s.REFUNDED_AD, second, event.amount)
+        self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second, s.ORDERS_PAID)
         self.shelf.refunded(event, second)
 
     def _speech(self, event: e.HostSpeech, second: int) -> None:
@@ -241,16 +263,33 @@ class Tally:
 
     def _scene(self, event: e.SceneStart, second: int) -> None:
         self.quiet_scene = event.quiet
+        self.splits.begin_scene(event.scene)
+
+    def _spent(self, event: e.AdSpend, second: int) -> None:
+        self.buckets.add(s.AD_SPEND, second, event.amount)
+        self.splits.spent(event, second)
+
+    def _seen(self, distinct: Distinct, user: str, second: int) -> None:
+        before = distinct.see(user, second, self.buckets)
+        if before != SAME and self.splits.alive:
+            self.splits.seen(distinct.series, user, before, second)
 
     def _person(self, series: int, user: str | None, second: int) -> None:
-        if user is not None:
+        if user is None:
+            return
+        if series in PEOPLE:
+            self._seen(self.distinct[series], user, second)
+        else:
             self.distinct[series].see(user, second, self.buckets)
 
-    def _order(self, series: int, nameless: int, order: str | None, second: int) -> None:
+    def _order(self, series: int, nameless: int, order: str | None, second: int, other: int | None = None) -> None:
+        """An order line; `other` is the count whose common orders make the refund rate."""
         if order is None:
             self.buckets.add(nameless, second, 1)
-        else:
-            self.distinct[series].see(order, second, self.buckets)
+            return
+        before = self.distinct[series].see(order, second, self.buckets)
+        if before == NEVER and other is not None and order in self.distinct[other].last:
+            self.refunded_paid += 1
 
     # --- totals
 
@@ -282,7 +321,8 @@ class Tally:
                 known.readable,
                 list(known.full),
             ],
-            "heard": [self.speech_ms, self.order_ms, self.quiet_scene],
+            "splits": self.splits.snapshot(),
+            "heard": [self.speech_ms, self.order_ms, self.quiet_scene, self.refunded_paid],
             "combos": list(self._combos.items()),
         }
 
@@ -302,5 +342,6 @@ class Tally:
         seen, silent, masked, visits, readable, full = state["known"]
         self.known = Known(frozenset(seen), frozenset(silent), masked, visits, readable, frozenset(full))
         self.silent = self.sources.silent(self.buckets.end_s * 1000)
-        self.speech_ms, self.order_ms, self.quiet_scene = state["heard"]
+        self.speech_ms, self.order_ms, self.quiet_scene, self.refunded_paid = state["heard"]
+        self.splits.restore(state["splits"])
         self._combos = dict(state["combos"])

@@ -11,8 +11,10 @@ from stream.catalogue import Product, RundownItem
 from stream.numbers import BY_KEY, DEFINITIONS, MISSING, Known, Number, Totals, online_mean, worst
 from stream.shelf_numbers import ProductView
 from stream.sources import Silence
+from stream.split_numbers import part_line
 from stream.tally import Tally
 from stream.windows import WINDOWS_S
+from stream.worst import BENCHMARKS, NOW, Worst, below
 
 COHORT_MIN = 20  # a share of fewer viewers is noise
 COHORT_S = 120  # a retention cohort is two minutes of joins
@@ -21,12 +23,19 @@ _ROW = {window: row for row, window in enumerate(WINDOWS_S)}
 
 
 class Line(msgspec.Struct, frozen=True):
-    """Every number of a room at `at_ms`, where all windows end (exclusive). Products: what is known of each."""
+    """Every number of a room at `at_ms`, where all windows end (exclusive).
+
+    Of products and parts (`splits`, by `kind=value`) only what is known. `worst` holds the one number of the last ten
+    minutes furthest below its benchmark (none where all is well), `worst_show` the three of the show.
+    """
 
     room: str
     at_ms: int
     numbers: dict[str, Number]
     products: dict[str, dict[str, Number]]
+    splits: dict[str, dict[str, Number]] = {}
+    worst: list[Worst] = []
+    worst_show: list[Worst] = []
 
 
 class Before:
@@ -102,6 +111,7 @@ class RoomView:
         rundown: tuple[RundownItem, ...],
         show_ms: int,
         peak: tuple[int, int],
+        benchmarks: Mapping[str, float] = BENCHMARKS,
     ) -> None:
         self.room = room
         self.at_ms = tally.buckets.end_s * 1000
@@ -111,6 +121,7 @@ class RoomView:
         self._tally = tally
         self._before = before
         self._peak = peak
+        self._benchmarks = benchmarks
         self._windows: dict[str, Totals | None] = {}
         self._numbers: dict[str, Number] = {}
 
@@ -170,7 +181,20 @@ class RoomView:
                     numbers[f"{definition.name}_{window}"] = MISSING if totals is None else definition.make(totals)
         for name in PUBLISHED_WINDOWLESS:
             numbers[name] = self.number(name)
-        return Line(self.room, self.at_ms, numbers, self.product_lines(self.products_alive(every_product)))
+        return Line(
+            self.room,
+            self.at_ms,
+            numbers,
+            self.product_lines(self.products_alive(every_product)),
+            self.split_lines(),
+            below(self.number, self._benchmarks, NOW, 1),
+            below(self.number, self._benchmarks, "show", 3),
+        )
+
+    def split_lines(self) -> dict[str, dict[str, Number]]:
+        """Every known number of each part of the room."""
+        splits, known = self._tally.splits, self._tally.known
+        return {part: part_line(splits, part, known) for part in splits.panes.totals}
 
     def product_lines(self, products: Iterable[str]) -> dict[str, dict[str, Number]]:
         """Every known number of each of `products`."""
@@ -299,6 +323,26 @@ class RoomView:
             return MISSING
         return Number(max(0, self.at_ms - since_ms) // 1000, status)
 
+    def _over_1min(self) -> Number:
+        known, buckets = self._tally.known, self._tally.buckets
+        if "viewer.join" not in known.seen or "viewer.leave" not in known.seen or known.masked:
+            return MISSING
+        end_s = buckets.end_s
+        began = int(buckets.show[s.BEGAN]) - buckets.between(s.BEGAN, end_s - 60, end_s)
+        short = int(buckets.show[s.SHORT_60]) - buckets.between(s.SHORT_60, end_s - 60, end_s)
+        if began == 0:
+            return Number(None, "missing", 0, 0)
+        return Number((began - short) / began, known.status(("viewer.join", "viewer.leave")), began - short, began)
+
+    def _refund_rate(self) -> Number:
+        paid = self.number("orders_paid_show")
+        if paid.value is None or "order.refunded" not in self._tally.known.seen:
+            return MISSING
+        refunded, orders = self._tally.refunded_paid, int(paid.value)
+        if orders == 0:
+            return Number(None, "missing", refunded, 0)
+        return Number(refunded / orders, paid.status, refunded, orders)
+
     def _pin_age(self) -> Number:
         shelf = self._tally.shelf
         return MISSING if shelf.pinned is None else Number(max(0, self.at_ms - shelf.pin_ts) // 1000, "ok")
@@ -315,6 +359,8 @@ _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "online": RoomView._online,
     "online_1m": RoomView._online_1m,
     "peak_online": RoomView._peak_online,
+    "over_1min_rate_show": RoomView._over_1min,
+    "refund_rate_show": RoomView._refund_rate,
     "retention_30s": lambda view: view._retention(30),
     "retention_60s": lambda view: view._retention(60),
     "retention_180s": lambda view: view._retention(180),
@@ -342,6 +388,8 @@ PUBLISHED_WINDOWLESS = (
     "online",
     "online_1m",
     "peak_online",
+    "over_1min_rate_show",
+    "refund_rate_show",
     "retention_30s",
     "retention_60s",
     "retention_180s",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 WINDOWS_S: Mapping[str, int] = {"1m": 60, "5m": 300, "10m": 600}
 SPAN_S = 1_200  # the longest window with the one before it
+NEVER, SAME = -1, -2  # what `Distinct.see` says besides a second
 _SIZES = tuple(WINDOWS_S.values())
 _SIZES_COLUMN = np.array(_SIZES)
 
@@ -164,22 +165,27 @@ class Distinct:
         self.moved: list[int] = []
         self.full = False
 
-    def see(self, key: str, second: int, buckets: Buckets) -> None:
-        """`key` is seen in the second being closed, or was in a closed one."""
+    def see(self, key: str, second: int, buckets: Buckets) -> int:
+        """`key` is seen in the second being closed, or was in a closed one.
+
+        Returns the second it was last seen in, NEVER for a new key, SAME when nothing changes.
+        """
         last = self.last
         before = last.get(key)
         if before is None:
             if len(last) >= self.limit:
                 self.full = True
-                return
+                return SAME
+            before = NEVER
         elif before >= second:
-            return
+            return SAME
         elif second >= buckets.end_s:
             self.moved.append(before)
         else:
             buckets.forget(self.series, [before])
         last[key] = second
         buckets.add(self.series, second, 1)
+        return before
 
     def settle(self, buckets: Buckets) -> None:
         """Before the second is closed: keys seen again leave the second where they were last seen."""
@@ -214,11 +220,16 @@ class Panes:
         self.totals = {}
         self.end_s = second
 
-    def add(self, key: str, series: int, second: int, amount: int, shown: bool = True) -> None:
-        """Add to a second before `end_s`; `shown` False leaves the show's sum."""
+    def totals_of(self, key: str) -> list[list[int]]:
+        """The sums of `key`, which is known from now on."""
         totals = self.totals.get(key)
         if totals is None:
             totals = self.totals[key] = [[0] * self.n_series for _ in range(len(_SIZES) + 1)]
+        return totals
+
+    def add(self, key: str, series: int, second: int, amount: int, shown: bool = True) -> None:
+        """Add to a second before `end_s`; `shown` False leaves the show's sum."""
+        totals = self.totals_of(key)
         if shown:
             totals[-1][series] += amount
         age = self.end_s - second

@@ -1,0 +1,184 @@
+"""The same numbers for parts of the room: by where viewers came from, who they are, the scene, and the ads.
+
+A part is a key such as `from=ads`, `ref=video7`, `region=tier1`, `scene=try-on`, `plan=p3`. A user belongs, for each
+kind, to the value their newest join carried; people counts of a part are the room's people who belong to it now.
+Joins and money belong where they happened: to the join's own value, to the payer's parts, to the scene then on.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from stream import series as s
+from stream.events import AdSpend, OrderPaid, ViewerJoin
+from stream.windows import NEVER, Distinct, Panes
+
+(JOINS, GMV_PAID, AD_SPEND, VIEWERS, CLICKERS, BUYERS) = range(6)
+N_SPLIT_SERIES = 6
+PARTS_MAX = 2_000  # a room has some dozen; links with an id of their own each must not fill the memory
+PEOPLE = {s.VIEWERS: VIEWERS, s.CLICKERS: CLICKERS, s.BUYERS: BUYERS}
+SCENE_USERS_MAX = 200_000  # users a scene before its people counts say `estimated`
+OTHER = "…"  # the value that takes what comes beyond PARTS_MAX
+
+
+class Splits:
+    """Sums of each part of one room's show."""
+
+    __slots__ = ("_kept", "_plans", "belongs", "full", "panes", "scene", "scenes")
+
+    def __init__(self) -> None:
+        self.panes = Panes(N_SPLIT_SERIES)
+        self.belongs: dict[str, tuple[str, ...]] = {}  # user -> parts
+        self.scene: str | None = None
+        self.scenes: dict[str, dict[str, set[str]]] = {}  # scene -> set name -> users seen in it
+        self.full = False
+        self._kept: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for all users of the same parts
+        self._plans: dict[str, tuple[str, ...]] = {}  # ad plan -> parts its newest spend names
+
+    def start(self, second: int) -> None:
+        """A new show begins at `second`."""
+        self.panes.start(second)
+        self.belongs = {}
+        self.scenes = {}
+        self.scene = None
+        self.full = False
+        self._kept = {}
+        self._plans = {}
+
+    def join(self, event: ViewerJoin, second: int, people: dict[int, Distinct]) -> None:
+        """A join; its user now belongs to the parts it names."""
+        parts = self._parts(event)
+        for part in parts:
+            self.panes.add(part, JOINS, second, 1)
+        if event.from_ == "ads" and event.ref is not None:
+            for part in self._plans.get(event.ref, ()):
+                self.panes.add(part, JOINS, second, 1)
+        if parts and event.user is not None:
+            self._move(event.user, parts, people)
+
+    def _parts(self, event: ViewerJoin) -> list[str]:
+        parts = []
+        if event.from_ is not None:
+            parts.append(self._part("from", event.from_))
+        if event.ref is not None:
+            parts.append(self._part("ref", event.ref))
+        segment = event.segment
+        if segment is not None:
+            for kind, value in (("region", segment.region), ("age", segment.age), ("spend", segment.spend)):
+                if value:
+                    parts.append(self._part(kind, value))
+            parts += [self._part("interest", interest) for interest in dict.fromkeys(segment.interests)]
+        return parts
+
+    def _part(self, kind: str, value: str) -> str:
+        part = f"{kind}={value}"
+        if part in self.panes.totals or len(self.panes.totals) < PARTS_MAX:
+            return part
+        self.full = True
+        return f"{kind}={OTHER}"
+
+    def _move(self, user: str, parts: list[str], people: dict[int, Distinct]) -> None:
+        """`user` belongs to `parts`, and of other kinds to what they belonged to before."""
+        before = self.belongs.get(user, ())
+        kinds = {part.partition("=")[0] for part in parts}
+        now = tuple(dict.fromkeys([*parts, *(part for part in before if part.partition("=")[0] not in kinds)]))
+        if now == before:
+            return
+        self.belongs[user] = self._kept.setdefault(now, now)
+        for series, split in PEOPLE.items():
+            last = people[series].last.get(user)
+            if last is not None:
+                for part in before:
+                    if part not in now:
+                        self.panes.add(part, split, last, -1)
+                for part in now:
+                    if part not in before:
+                        self.panes.add(part, split, last, 1)
+
+    def seen(self, series: int, user: str, before: int, second: int) -> None:
+        """A user was seen at `second` by one of the distinct counts of PEOPLE, last at `before` (or NEVER)."""
+        split = PEOPLE[series]
+        if self.scene is not None:
+            self.in_scene(split, user)
+        for part in self.belongs.get(user, ()):
+            if before == NEVER:
+                self.panes.add(part, split, second, 1)
+            else:
+                self.panes.add(part, split, before, -1, shown=False)
+                self.panes.add(part, split, second, 1, shown=False)
+
+    def in_scene(self, split: int, user: str) -> None:
+        """A user was seen while the present scene is on."""
+        if self.scene is not None:
+            users = self.scenes.setdefault(self.scene, {}).setdefault(str(split), set())
+            if user not in users:
+                if len(users) >= SCENE_USERS_MAX:
+                    self.full = True
+                    return
+                users.add(user)
+                self.panes.totals_of(self.scene)[-1][split] += 1
+
+    def begin_scene(self, scene: str) -> None:
+        """Another scene is on."""
+        self.scene = self._part("scene", scene)
+
+    def joined_scene(self, second: int) -> None:
+        """A join while the present scene is on."""
+        if self.scene is not None:
+            self.panes.add(self.scene, JOINS, second, 1)
+
+    def paid(self, event: OrderPaid, second: int) -> None:
+        """A payment counts for the payer's parts, the scene, and the ad channel the order names."""
+        parts: Iterable[str] = self.belongs.get(event.user, ()) if event.user is not None else ()
+        for part in parts:
+            self.panes.add(part, GMV_PAID, second, event.amount)
+        if self.scene is not None:
+            self.panes.add(self.scene, GMV_PAID, second, event.amount)
+        if event.channel is not None:
+            self.panes.add(self._part("channel", event.channel), GMV_PAID, second, event.amount)
+
+    def spent(self, event: AdSpend, second: int) -> None:
+        """Money spent on ads, by channel, plan, audience and creative."""
+        named = (
+            ("channel", event.channel),
+            ("plan", event.plan),
+            ("audience", event.audience),
+            ("creative", event.creative),
+        )
+        parts = tuple(self._part(kind, value) for kind, value in named if value)
+        for part in parts:
+            self.panes.add(part, AD_SPEND, second, event.amount)
+        if event.plan is not None:
+            self._plans[event.plan] = parts
+
+    @property
+    def alive(self) -> bool:
+        """Whether any user or moment belongs to a part."""
+        return bool(self.belongs) or self.scene is not None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The parts as plain data."""
+        return {
+            "panes": self.panes.snapshot(),
+            "belongs": self.belongs,
+            "scene": self.scene,
+            "scenes": {
+                scene: {split: sorted(users) for split, users in sets.items()} for scene, sets in self.scenes.items()
+            },
+            "full": self.full,
+            "plans": self._plans,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The parts as they stood when `state` was taken."""
+        self.panes.restore(state["panes"])
+        self._kept = {}
+        self.belongs = {}
+        for user, parts in state["belongs"].items():
+            kept = tuple(parts)
+            self.belongs[user] = self._kept.setdefault(kept, kept)
+        self.scene = state["scene"]
+        self.scenes = {
+            scene: {split: set(users) for split, users in sets.items()} for scene, sets in state["scenes"].items()
+        }
+        self.full = state["full"]
+        self._plans = {plan: tuple(parts) for plan, parts in state["plans"].items()}
