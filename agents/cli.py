@@ -14,7 +14,7 @@ import msgspec
 from agents import app as worker_app
 from agents import demo as demo_show
 from agents import dry_run as dry
-from agents import export, gateway, recaps, replay
+from agents import export, gateway, glossary, recaps, replay
 from agents.settings import Settings, from_env, load_playbook, room_config
 from agents.topics import create_topics
 from stream.errors import LiveroomError
@@ -118,6 +118,12 @@ def dry_run(files: tuple[Path, ...], out: Path, every: int, room: str | None) ->
     click.echo(msgspec.json.encode(report))
     if report.rejected or problems.count:
         sys.exit(DATA)
+
+
+@main.command()
+def numbers() -> None:
+    """List every number: formula, unit, windows and the events it needs."""
+    click.echo(glossary.table())
 
 
 @main.command()

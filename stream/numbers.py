@@ -86,63 +86,97 @@ def worst(*statuses: Status) -> Status:
     return max(statuses, key=_RANK.__getitem__)
 
 
-def counted(needs: Sequence[str], *series: int) -> Make:
+class Counted(msgspec.Struct, frozen=True):
     """A sum of event series."""
 
-    def make(totals: Totals) -> Number:
-        status = totals.known.status(needs)
+    needs: tuple[str, ...]
+    series: tuple[int, ...]
+
+    def __call__(self, totals: Totals) -> Number:
+        """The number over one window."""
+        status = totals.known.status(self.needs)
         if status == "missing":
             return MISSING
         sums = totals.sums
+        series = self.series
+        if len(series) == 1:
+            return Number(sums[series[0]], status)
         return Number(sum([sums[i] for i in series]), status)
 
-    return make
 
-
-def people(needs: Sequence[str], series: int) -> Make:
+class People(msgspec.Struct, frozen=True):
     """A distinct count of users; missing where a source masks them, estimated beyond the limit of users."""
 
-    def make(totals: Totals) -> Number:
+    needs: tuple[str, ...]
+    series: int
+
+    def __call__(self, totals: Totals) -> Number:
+        """The number over one window."""
         known = totals.known
-        status = known.status(needs)
+        status = known.status(self.needs)
         if status == "missing" or known.masked:
             return MISSING
-        if totals.show and series in known.full:
+        if totals.show and self.series in known.full:
             status = worst(status, "estimated")
-        return Number(totals.sums[series], status)
-
-    return make
+        return Number(totals.sums[self.series], status)
 
 
-def ratio(num: Make, den: Make, factor: int = 1) -> Make:
+class Ratio(msgspec.Struct, frozen=True):
     """`factor` times one number over another; missing where the denominator is 0."""
 
-    def make(totals: Totals) -> Number:
-        below = den(totals)
+    num: Make
+    den: Make
+    factor: int = 1
+
+    def __call__(self, totals: Totals) -> Number:
+        """The number over one window."""
+        below = self.den(totals)
         if below.value is None:
             return MISSING
-        above = num(totals)
+        above = self.num(totals)
         if above.value is None:
             return MISSING
         a, b = int(above.value), int(below.value)
         if b == 0:
             return Number(None, "missing", a, b)
-        return Number(factor * a / b, worst(above.status, below.status), a, b)
-
-    return make
+        return Number(self.factor * a / b, worst(above.status, below.status), a, b)
 
 
-def per_minute(count: Make) -> Make:
+class PerMinute(msgspec.Struct, frozen=True):
     """A count over the minutes of the window, or of the show where it is younger; `den` is in seconds."""
 
-    def make(totals: Totals) -> Number:
-        number = count(totals)
+    count: Make
+
+    def __call__(self, totals: Totals) -> Number:
+        """The number over one window."""
+        number = self.count(totals)
         if number.value is None or totals.seconds <= 0:
             return MISSING
         n = int(number.value)
         return Number(60 * n / totals.seconds, number.status, n, totals.seconds)
 
-    return make
+
+def counted(needs: Sequence[str], *series: int) -> Make:
+    """A sum of event series, known once any of the event types `needs` was seen."""
+    return Counted(tuple(needs), series)
+
+
+def people(needs: Sequence[str], series: int) -> Make:
+    """A distinct count of users, likewise."""
+    return People(tuple(needs), series)
+
+
+def needs_of(make: Make) -> tuple[str, ...]:
+    """The event types (or fields) that feed a number."""
+    match make:
+        case Counted() | People():
+            return make.needs
+        case Ratio():
+            return tuple(dict.fromkeys([*needs_of(make.num), *needs_of(make.den)]))
+        case PerMinute():
+            return needs_of(make.count)
+        case _:
+            return _OWN_NEEDS.get(make, ())
 
 
 def views(totals: Totals) -> Number:
@@ -257,38 +291,44 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     _define("refunded", "minor", "sum of order.refunded.amount", counted(("order.refunded",), s.REFUNDED)),
     _define("private_joins", "events", "private.join events", counted(("private.join",), s.PRIVATE_JOINS)),
-    _define("inflow_per_min", "per minute", "joins a minute", per_minute(joins)),
-    _define("chats_per_min", "per minute", "chats a minute", per_minute(chats)),
+    _define("inflow_per_min", "per minute", "joins a minute", PerMinute(joins)),
+    _define("chats_per_min", "per minute", "chats a minute", PerMinute(chats)),
     _define("dwell_s", "seconds", "watch time / viewers; without leaves online integral / joins (estimated)", dwell),
     _define(
         "interaction_rate",
         "ratio",
         "users who chatted, liked, shared or followed / viewers",
-        ratio(interactors, viewers),
+        Ratio(interactors, viewers),
     ),
     _define("chat_density", "per minute", "chats a minute per 100 online", chat_density),
-    _define("follow_rate", "ratio", "followers / viewers", ratio(followers, viewers)),
-    _define("fanclub_rate", "ratio", "fan-club joiners / viewers", ratio(fans, viewers)),
-    _define("enter_rate", "ratio", "views / room exposures", ratio(views, exposures)),
-    _define("expose_rate", "ratio", "exposed / viewers", ratio(exposed, viewers)),
-    _define("click_rate", "ratio", "clickers / exposed", ratio(clickers, exposed)),
-    _define("cart_rate", "ratio", "carters / clickers", ratio(carters, clickers)),
-    _define("create_rate", "ratio", "creators / clickers", ratio(creators, clickers)),
-    _define("pay_rate", "ratio", "buyers / clickers", ratio(buyers, clickers)),
-    _define("view_pay_rate", "ratio", "buyers / viewers", ratio(buyers, viewers)),
-    _define("gpm", "minor", "1000 x gmv_paid / views", ratio(gmv_paid, views, 1000), LONG),
-    _define("uv_value", "minor", "gmv_paid / viewers", ratio(gmv_paid, viewers)),
-    _define("aov", "minor", "paid by identified buyers / buyers", ratio(gmv_named, buyers)),
-    _define("repeat_rate", "ratio", "buyers marked returning / buyers", ratio(returning, buyers)),
+    _define("follow_rate", "ratio", "followers / viewers", Ratio(followers, viewers)),
+    _define("fanclub_rate", "ratio", "fan-club joiners / viewers", Ratio(fans, viewers)),
+    _define("enter_rate", "ratio", "views / room exposures", Ratio(views, exposures)),
+    _define("expose_rate", "ratio", "exposed / viewers", Ratio(exposed, viewers)),
+    _define("click_rate", "ratio", "clickers / exposed", Ratio(clickers, exposed)),
+    _define("cart_rate", "ratio", "carters / clickers", Ratio(carters, clickers)),
+    _define("create_rate", "ratio", "creators / clickers", Ratio(creators, clickers)),
+    _define("pay_rate", "ratio", "buyers / clickers", Ratio(buyers, clickers)),
+    _define("view_pay_rate", "ratio", "buyers / viewers", Ratio(buyers, viewers)),
+    _define("gpm", "minor", "1000 x gmv_paid / views", Ratio(gmv_paid, views, 1000), LONG),
+    _define("uv_value", "minor", "gmv_paid / viewers", Ratio(gmv_paid, viewers)),
+    _define("aov", "minor", "paid by identified buyers / buyers", Ratio(gmv_named, buyers)),
+    _define("repeat_rate", "ratio", "buyers marked returning / buyers", Ratio(returning, buyers)),
     _define("ad_spend", "minor", "sum of ad.spend.amount", ad_spend),
     _define("ad_joins", "events", "viewer.join events from ads", ad_joins),
-    _define("cost_per_join", "minor", "ad_spend / joins from ads", ratio(ad_spend, ad_joins)),
-    _define("roi", "ratio", "gmv_paid of lines that name an ad channel / ad_spend", ratio(gmv_ad, ad_spend)),
-    _define("roi_all", "ratio", "gmv_paid / ad_spend", ratio(gmv_paid, ad_spend)),
-    _define("roi_net", "ratio", "the same as roi less what of it was refunded", ratio(net_ad, ad_spend)),
-    _define("per_order", "minor", "gmv_paid / orders_paid", ratio(gmv_paid, orders_paid)),
-    _define("per_unit", "minor", "gmv_paid / units_paid", ratio(gmv_paid, units_paid)),
+    _define("cost_per_join", "minor", "ad_spend / joins from ads", Ratio(ad_spend, ad_joins)),
+    _define("roi", "ratio", "gmv_paid of lines that name an ad channel / ad_spend", Ratio(gmv_ad, ad_spend)),
+    _define("roi_all", "ratio", "gmv_paid / ad_spend", Ratio(gmv_paid, ad_spend)),
+    _define("roi_net", "ratio", "the same as roi less what of it was refunded", Ratio(net_ad, ad_spend)),
+    _define("per_order", "minor", "gmv_paid / orders_paid", Ratio(gmv_paid, orders_paid)),
+    _define("per_unit", "minor", "gmv_paid / units_paid", Ratio(gmv_paid, units_paid)),
 )
+_OWN_NEEDS: dict[Make, tuple[str, ...]] = {
+    views: ("viewer.count", "viewer.join"),
+    dwell: ("viewer.join", "viewer.leave", "viewer.count"),
+    chat_density: ("chat", "viewer.count", "viewer.leave"),
+    net_ad: (CHANNEL, "order.refunded"),
+}
 RETENTION_S = (30, 60, 180, 300)
 WINDOWLESS: dict[str, tuple[str, str]] = {
     "online": ("people", "newest viewer.count; else open sessions"),

@@ -1,7 +1,7 @@
 """The numbers of one product, by name, over its own sums; windows 1m, 5m, 10m and show."""
 
 from stream import products as p
-from stream.numbers import MISSING, Definition, Known, Number, Status, Totals, counted, people, ratio
+from stream.numbers import MISSING, Definition, Known, Number, Ratio, Status, Totals, counted, people
 from stream.products import Shelf, Stock
 
 WINDOWS = ("1m", "5m", "10m", "show")
@@ -35,10 +35,10 @@ PRODUCT_DEFINITIONS: tuple[Definition, ...] = (
     _define("gmv_paid", "minor", "sum of order.paid.amount", "order.paid", p.GMV_PAID),
     _define("refunded", "minor", "sum of order.refunded.amount", "order.refunded", p.REFUNDED),
     _define("refunds", "orders", "distinct orders with a line of it refunded", "order.refunded", p.REFUNDS),
-    Definition("click_rate", "ratio", "clickers / exposed", WINDOWS, ratio(_clickers, _exposed)),
-    Definition("create_rate", "ratio", "creators / clickers", WINDOWS, ratio(_creators, _clickers)),
-    Definition("cart_rate", "ratio", "carters / clickers", WINDOWS, ratio(_carters, _clickers)),
-    Definition("pay_rate", "ratio", "buyers / clickers", WINDOWS, ratio(_buyers, _clickers)),
+    Definition("click_rate", "ratio", "clickers / exposed", WINDOWS, Ratio(_clickers, _exposed)),
+    Definition("create_rate", "ratio", "creators / clickers", WINDOWS, Ratio(_creators, _clickers)),
+    Definition("cart_rate", "ratio", "carters / clickers", WINDOWS, Ratio(_carters, _clickers)),
+    Definition("pay_rate", "ratio", "buyers / clickers", WINDOWS, Ratio(_buyers, _clickers)),
 )
 PRODUCT_WINDOWLESS: dict[str, tuple[str, str]] = {
     "velocity": ("per minute", "units ordered a minute (paid where creations are not sent): larger of 1 and 5 minutes"),

@@ -1,7 +1,7 @@
 """The numbers of one part of a room (a source, a segment, a scene, an ad plan), over its own sums."""
 
 from stream import splits as p
-from stream.numbers import Definition, Known, Make, Number, Totals, counted, people, ratio, worst
+from stream.numbers import Definition, Known, Make, Number, Ratio, Totals, counted, people, worst
 from stream.splits import Splits
 
 WINDOWS = ("1m", "5m", "10m", "show")
@@ -24,14 +24,14 @@ OF_VIEWERS: tuple[Definition, ...] = (
     _define("clickers", "people", "of them, who clicked a product", _clickers),
     _define("buyers", "people", "of them, who paid", _buyers),
     _define("gmv_paid", "minor", "sum of what they paid", _gmv),
-    _define("pay_rate", "ratio", "buyers / clickers", ratio(_buyers, _clickers)),
+    _define("pay_rate", "ratio", "buyers / clickers", Ratio(_buyers, _clickers)),
 )
 OF_ADS: tuple[Definition, ...] = (
     _define("ad_spend", "minor", "sum of ad.spend.amount", _spend),
     _define("joins", "events", "joins from ads whose ref is a plan of it", _joins),
     _define("gmv_paid", "minor", "sum of lines that name the channel", _gmv),
-    _define("cost_per_join", "minor", "ad_spend / joins", ratio(_spend, _joins)),
-    _define("roi", "ratio", "gmv_paid / ad_spend", ratio(_gmv, _spend)),
+    _define("cost_per_join", "minor", "ad_spend / joins", Ratio(_spend, _joins)),
+    _define("roi", "ratio", "gmv_paid / ad_spend", Ratio(_gmv, _spend)),
 )
 SHOW_ONLY = frozenset({"viewers", "clickers", "buyers", "pay_rate"})  # of a scene: who was seen while it was on
 
