@@ -151,7 +151,6 @@ class EventLog:
         if not answered:
             return self._away()
         topic = self._settings.events_topic
-        client.add_topic(topic)
         if not client.cluster.partitions_for_topic(topic):
             return f"the broker at {self._settings.kafka} has no topic {topic}"
         return None
@@ -187,8 +186,9 @@ class EventLog:
         topics = {settings.events_topic: settings.partitions, settings.rejected_topic: REJECTED_PARTITIONS}
         await create_topics(settings.kafka, topics, settings.replication)
         await producer.start()
-        for topic in topics:
-            await producer.partitions_for(topic)
+        # Both at once: a client that knows one of them asks for that one only, and a record of the other waits for a
+        # leader it never learns of.
+        await producer.client.set_topics(list(topics))
 
 
 def check_bootstrap(kafka: str) -> None:

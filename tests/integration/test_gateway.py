@@ -224,6 +224,17 @@ def test_a_body_without_a_usable_event_is_400_and_buried(url: str, settings: Set
     assert post(url, EVENT).status == 200
 
 
+def test_a_refused_event_is_buried_at_once_also_after_readiness_was_asked(url: str, settings: Settings) -> None:
+    """Asking about one topic must not make the Kafka client forget the other, which cost five seconds and the letter."""
+    for _ in range(2):
+        asyncio.run(until_ready(url))
+    began = time.monotonic()
+    assert post(url, b"noise").status == 400
+    assert time.monotonic() - began < 2
+    assert len(buried(settings, 1)) == 1
+    assert "dead_letters_lost_total 0.0" in asyncio.run(ask("GET", f"{url}/metrics")).body
+
+
 def test_an_event_too_large_for_the_log_is_refused_alone_and_its_letter_cut(url: str, settings: Settings) -> None:
     """A video sent by mistake does not stop the chat beside it."""
     answer = post(url, [EVENT | {"x": "y" * MAX_EVENT_BYTES}, EVENT])
