@@ -225,7 +225,7 @@ def test_a_body_without_a_usable_event_is_400_and_buried(url: str, settings: Set
 
 
 def test_a_refused_event_is_buried_at_once_also_after_readiness_was_asked(url: str, settings: Settings) -> None:
-    """Asking about one topic must not make the Kafka client forget the other, which cost five seconds and the letter."""
+    """Asking about one topic must not make the Kafka client forget the other: that cost five seconds and the letter."""
     for _ in range(2):
         asyncio.run(until_ready(url))
     began = time.monotonic()
