@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+ID_MAX = 128
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]  # sums of 10^6 such still fit 63 bits
 Role = Literal["traffic", "profit", "bag", "image"]
 
@@ -25,8 +27,18 @@ class Offer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
     text: Text = ""
 
 
+class Content(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
+    """Something that may be in a bag, with its odds as they are announced ("5%", "1/20")."""
+
+    name: Name
+    odds: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+
+
 class Product(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """One line of the shelf; prices in minor units, `daily_sales` in pieces."""
+    """One line of the shelf: a product, or with `sku` a variant of it; prices in minor units, `daily_sales` in pieces.
+
+    `stock` is what the back office held when the catalogue was written, `opening_stock` what the show may sell of it.
+    """
 
     product: Id
     sku: Id | None = None
@@ -35,6 +47,7 @@ class Product(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only
     other_prices: tuple[Count, ...] = ()
     role: Role | None = None
     category: Text = ""
+    stock: Count | None = None
     opening_stock: Count | None = None
     daily_sales: Count | None = None
     segments: tuple[Text, ...] = ()
@@ -45,6 +58,7 @@ class Product(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only
     supplier: Text = ""
     backup: Text = ""
     lead_days: Count | None = None
+    contents: tuple[Content, ...] = ()
 
 
 class RundownItem(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
