@@ -75,6 +75,7 @@ ALL = ("1m", "5m", "10m", "prev10m", "show")
 LONG = ("5m", "10m", "prev10m", "show")
 # These stand among the event types for a field that some event of the show carried.
 USER = "user"  # any event
+BY_USER = "+user"  # after an event type: one of that type
 FROM = "from"  # a join said where it came from
 CHANNEL = "channel"  # a payment named its ad channel
 RETURNING = "returning"  # a payment said whether its buyer had bought before
@@ -161,9 +162,14 @@ def counted(needs: Sequence[str], *series: int) -> Make:
     return Counted(tuple(needs), series)
 
 
+def named(tag: str) -> str:
+    """What stands among the event types seen for: an event of this type that carried a user."""
+    return tag + BY_USER
+
+
 def people(needs: Sequence[str], series: int) -> Make:
-    """A distinct count of users, likewise."""
-    return People(tuple(needs), series)
+    """A distinct count of users, known once an event of one of the types `needs` carried a user."""
+    return People(tuple(need if need == USER else named(need) for need in needs), series)
 
 
 def needs_of(make: Make) -> tuple[str, ...]:

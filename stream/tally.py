@@ -6,7 +6,7 @@ from typing import Any
 from stream import events as e
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known
+from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
 from stream.products import Shelf
 from stream.sources import Silence, Sources
 from stream.splits import PEOPLE, Splits
@@ -15,6 +15,7 @@ from stream.windows import NEVER, SAME, Buckets, Distinct
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
 _INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
+NAMED = {kind: named(str(kind.__struct_config__.tag)) for kind in e.RoomEvent.__args__}
 TAG = {kind: str(kind.__struct_config__.tag) for kind in e.RoomEvent.__args__}
 
 
@@ -100,6 +101,7 @@ class Tally:
                 masking = self.masking[source] = Masking()
             masking.take(user)
             self._learn(USER)
+            self._learn(NAMED[kind])
             if kind in _INTERACTIONS:
                 self._interactors.see(user, second, self.buckets)
         if event.source is not None:
@@ -150,6 +152,7 @@ class Tally:
         """Refresh what may be known; a new record only when something changed, since lines keep it."""
         self.silent = self.sources.silent(self.buckets.end_s * 1000)
         blind = self.sources.blind(self.silent)
+        blind |= {named(tag) for tag in blind}
         masked = any(masking.masked for masking in self.masking.values())
         visits = self.online.total is not None
         full = frozenset(series for series, distinct in self.distinct.items() if distinct.full)
