@@ -1,0 +1,159 @@
+"""The core alone, in this process: NDJSON lines in, numbers out. No broker, no Redis, no saving.
+
+    python tests/benchmarks/core.py [--events 1000000] [--repeat 1]
+
+`seven`: what the peers compute, seven numbers a room each second over the last 60 s and 300 s, no plays.
+`room`: every number of the room each second, all plays on. `all`: those of every product in its windows as well, which
+no part of the product asks for more than once a second of real time.
+"""
+
+import argparse
+import gc
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+
+import workload
+from harness import Usage, figures, own_usage, peak_rss_mib, table
+
+from agents.settings import Settings, load_playbook
+from stream.events import decode
+from stream.numbers import KEYS
+from stream.playbook import Playbook
+from stream.room import RoomConfig, RoomState
+
+WINDOWS = {60: "1m", 300: "5m"}
+SEVEN = ("joins", "chats", "carts", "orders_paid", "gmv_paid", "viewers")  # and carts / viewers
+SECOND_MS = 1_000
+SHARE = {"seven": 1.0, "room": 0.5, "all": 0.15}  # of the events, so that each takes some seconds
+
+Look = Callable[[RoomState], None]
+"""What is read of a room that has just closed a second."""
+
+
+def run(lines: Iterable[bytes], playbook: Playbook, look: Look) -> int:
+    """Apply `lines` in their order, `look` at every closed second of every room; returns the number of events.
+
+    A room is told an arrival for each event, the newest event time of the whole input so far.
+    """
+    rooms: dict[str, RoomState] = {}
+    config = RoomConfig(lateness_ms=workload.LATENESS_MS)
+    events = newest_ms = 0
+    for line in lines:
+        event = decode(line)
+        events += 1
+        if event.ts > newest_ms:
+            newest_ms = event.ts
+        state = rooms.get(event.room)
+        if state is None:
+            state = rooms[event.room] = RoomState(event.room, playbook, config)
+        closed = state.closed
+        state.apply(event, newest_ms)
+        if state.closed != closed:
+            _alone(state, closed)
+            look(state)
+    end_ms = (newest_ms // SECOND_MS + 1) * SECOND_MS
+    for state in rooms.values():
+        now_ms = newest_ms
+        while state.at_ms < end_ms:
+            now_ms += SECOND_MS // 2
+            closed = state.closed
+            state.advance(now_ms)
+            if state.closed != closed:
+                _alone(state, closed)
+                look(state)
+    return events
+
+
+def _alone(state: RoomState, closed: int) -> None:
+    """Raises SystemExit unless exactly one second was closed: of several, all but the last would go unread."""
+    if state.closed != closed + 1:
+        raise SystemExit(f"room {state.room} closed {state.closed - closed} seconds at once")
+
+
+Row = tuple[int, str, int, int, int, int, int, int, int, float | None]
+"""window_s, room, end of the window in seconds of the workload, the six numbers, carts / viewers."""
+
+
+def seven(rows: list[Row]) -> Look:
+    """Reads the numbers that the peers compute into `rows`; what is not known yet counts 0, as with them."""
+    wanted = [(window_s, [f"{name}_{window}" for name in SEVEN]) for window_s, window in WINDOWS.items()]
+
+    def look(state: RoomState) -> None:
+        view = state.view()
+        end_s = (view.at_ms - workload.START_MS) // SECOND_MS
+        for window_s, keys in wanted:
+            joins, chats, carts, orders, gmv, viewers = [int(view.number(key).value or 0) for key in keys]
+            conversion = carts / viewers if viewers else None
+            rows.append((window_s, view.room, end_s, joins, chats, carts, orders, gmv, viewers, conversion))
+
+    return look
+
+
+def every_number(state: RoomState) -> None:
+    """Every number of the room."""
+    view = state.view()
+    for key in KEYS:
+        view.number(key)
+    state.drain()
+
+
+def whole_line(state: RoomState) -> None:
+    """Every number of the room and of each product in its windows."""
+    state.line()
+    state.drain()
+
+
+def no_plays() -> Playbook:
+    """A playbook of nothing, for a comparison with engines that have no plays."""
+    return Playbook.load("[screen]\n", room=KEYS, product=frozenset())
+
+
+def measure(path: Path, events: int, mode: str) -> Usage:
+    """One run over the first `events` lines of `path`."""
+    rows: list[Row] = []
+    look = {"seven": seven(rows), "room": every_number, "all": whole_line}[mode]
+    playbook = no_plays() if mode == "seven" else load_playbook(Settings())
+    gc.collect()
+    with path.open("rb") as file:
+        before = own_usage()
+        applied = run((line for _, line in zip(range(events), file, strict=False)), playbook, look)
+        spent = own_usage().since(before)
+    assert applied == events, "the file is too short"
+    return spent
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--events", type=int, default=1_000_000)
+    options.add_argument("--repeat", type=int, default=1)
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="liveroom-benchmark-") as scratch:
+        path = workload.write(Path(scratch) / "workload.ndjson", chosen.events)
+        sizes = {mode: int(chosen.events * share) for mode, share in SHARE.items()}
+        spent: dict[str, list[Usage]] = {mode: [] for mode in SHARE}
+        for _ in range(chosen.repeat):
+            for mode, events in sizes.items():
+                spent[mode].append(measure(path, events, mode))
+    rows, told = [], {}
+    for mode, events in sizes.items():
+        wall_s, cpu_s = median(use.wall_s for use in spent[mode]), median(use.cpu_s for use in spent[mode])
+        rows.append((mode, events, wall_s, cpu_s, events / wall_s, events / cpu_s))
+        told[f"{mode}_events_per_cpu_s"] = events / cpu_s
+    table(("numbers", "events", "wall s", "CPU s", "events/s", "events per CPU s"), rows)
+    _, events, wall_s, cpu_s, per_s, per_cpu_s = rows[0]
+    figures(
+        "core",
+        events=events,
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        events_per_s=per_s,
+        events_per_cpu_s=per_cpu_s,
+        peak_rss_mib=peak_rss_mib(),
+        **told,
+    )
+
+
+if __name__ == "__main__":
+    main()
