@@ -12,9 +12,9 @@ import click
 import msgspec
 
 from agents import app as worker_app
+from agents import catalogues, export, gateway, glossary, recaps, replay
 from agents import demo as demo_show
 from agents import dry_run as dry
-from agents import export, gateway, glossary, recaps, replay
 from agents.settings import Settings, from_env, load_playbook, room_config
 from agents.topics import create_topics
 from stream.errors import LiveroomError
@@ -159,6 +159,31 @@ def demo(speed: str, minutes: int, seed: int, out: Path, keep: bool) -> None:
     """
     pace = _guard(lambda: replay.parse_speed(speed))
     _run(lambda stop: demo_show.run(demo_show.Plan(pace, minutes, seed, out, keep), stop, click.echo))
+
+
+@main.group()
+def catalogue() -> None:
+    """Files of products, and running orders."""
+
+
+@catalogue.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--rundown", is_flag=True, help="The file is a running order, not a catalogue.")
+@click.option("--currency", default="CNY", show_default=True, help="Of the prices, unless a TOML file states its own.")
+def check(file: Path, rundown: bool, currency: str) -> None:
+    """Name every problem of a CSV or TOML file before it is uploaded.
+
+    \b
+    Examples:
+      liveroom catalogue check products.csv
+      liveroom catalogue check --rundown tonight.toml
+    """
+    rows, problems = _guard(lambda: catalogues.check(file, "rundown" if rundown else "catalogue", currency))
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        sys.exit(DATA)
+    click.echo(f"{file}: {rows} {'items' if rundown else 'products'}, nothing to mend")
 
 
 def _settings() -> Settings:

@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 from redis.exceptions import RedisError
 
+from agents import catalogues
 from agents.access import RETRY_AFTER_S, Access, Problem, check_exposure
 from agents.entries import Audience, parse_entry_id
 from agents.eventlog import DeadLetter, EventLog, Written, check_bootstrap
@@ -147,6 +148,7 @@ class Gateway:
         app.add_routes(
             [
                 web.post("/v1/rooms/{room}/events", self.post_events),
+                web.put("/v1/rooms/{room}/{kind:catalogue|rundown}", self.put_file),
                 web.post("/v1/rooms/{room}/prompts/{prompt}/{answer:shown|done|skipped}", self.post_answer),
                 web.get("/v1/rooms", self.get_rooms),
                 web.get("/v1/rooms/{room}/numbers", self.get_numbers),
@@ -236,6 +238,18 @@ class Gateway:
         finally:
             self._bodies -= 1
             self._telemetry.bodies.set(self._bodies)
+
+    async def put_file(self, request: web.Request) -> web.Response:
+        """Take a catalogue or a rundown as a file: one event of the room."""
+        self._access.admit_writer(request)
+        room, form = _room(request), catalogues.form_of(request.content_type)
+        kind: catalogues.Kind = "catalogue" if request.match_info["kind"] == "catalogue" else "rundown"
+        arrived_ms = time.time_ns() // 1_000_000
+        async with self._body(request) as body:
+            ts = await self._room_time(room, arrived_ms)
+            event = await asyncio.to_thread(catalogues.event_of, kind, body, form, room, ts, request.query)
+            written = await self._log.write(room, [event], arrived_ms)
+        return self._report(Judged([0], [b""], []), written, 0)
 
     async def post_answer(self, request: web.Request) -> web.Response:
         """What the host did with a prompt, as an event of the room in the room's own time."""

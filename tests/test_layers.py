@@ -42,7 +42,8 @@ PUT_TOGETHER = {
     "cli": {ANY},  # one command, one module
     "demo": {ANY},  # the whole system in one process
     "app": {"eventlog", "rooms", "topics", "transport"},  # the worker's parts
-    "gateway": {"access", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
+    "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
+    "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams
     "eventlog": {"topics"},  # waits until they have leaders
 }
