@@ -1,1 +1,1 @@
-"""The pages of the gateway: host.html (prompts, for the host alone) and overlay.html (offer progress, for the picture)."""
+"""The pages of the gateway: host.html (prompts, for the host alone), overlay.html (offers, for the picture)."""
