@@ -77,8 +77,10 @@ class Sources:
             return ()
         return tuple(
             Silence(name, (now_ms - source.last_ms) // 1000, source.last_ms)
-            for name, source in self._declared.items()
-            if now_ms - source.last_ms > BEAT_LIMIT_S * 1000 and now_ms - source.last_ms > source.limit_s() * 1000
+            for name, source in self.by_name.items()  # an order that a restored room shares
+            if name in self._declared
+            and now_ms - source.last_ms > BEAT_LIMIT_S * 1000
+            and now_ms - source.last_ms > source.limit_s() * 1000
         )
 
     def blind(self, silent: tuple[Silence, ...]) -> frozenset[str]:
