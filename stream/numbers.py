@@ -202,9 +202,12 @@ def dwell(totals: Totals) -> Number:
         if not viewers:
             return Number(None, "missing", sums[s.WATCH_MS], 0)
         return Number(sums[s.WATCH_MS] / (1000 * viewers), status, sums[s.WATCH_MS], viewers)
-    if "viewer.count" not in known.seen or "viewer.join" not in known.seen or not sums[s.JOINS]:
+    if not sums[s.ONLINE_KNOWN] or "viewer.join" not in known.seen:
         return MISSING
-    return Number(sums[s.ONLINE] / sums[s.JOINS], "estimated", sums[s.ONLINE], sums[s.JOINS])
+    if not sums[s.JOINS]:
+        return Number(None, "missing", sums[s.ONLINE], 0)
+    status = worst("estimated", known.status(("viewer.count",)), known.status(("viewer.join",)))
+    return Number(sums[s.ONLINE] / sums[s.JOINS], status, sums[s.ONLINE], sums[s.JOINS])
 
 
 def online_mean(totals: Totals) -> Number:

@@ -92,8 +92,7 @@ class RoomState:
         """
         clock = self.clock
         clock.arrive(arrived_ms)
-        if self._waiting:
-            self._close_due()
+        self._close_due()
         if not e.TS_MIN_MS <= event.ts <= clock.arrived_ms + e.AHEAD_MAX_MS:
             event = e.settle_time(event, clock.arrived_ms)
         if event.stamped:

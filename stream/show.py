@@ -95,7 +95,7 @@ class Show(msgspec.Struct):
     def watch_peak(self, tally: Tally) -> None:
         """After a second was closed: the 1-minute mean of online, where a whole minute is known."""
         minute = tally.buckets.totals[0]
-        if minute[s.ONLINE_KNOWN] == 60 and minute[s.ONLINE] > self.peak[0]:
+        if minute[s.ONLINE_KNOWN] == 60 and (not self.peak[1] or minute[s.ONLINE] > self.peak[0]):
             self.peak = (int(minute[s.ONLINE]), 60)
 
     def _close_pins(self, ts: int) -> None:

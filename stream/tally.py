@@ -114,6 +114,7 @@ class Tally:
     def end_second(self) -> None:
         """Close the second: what is left at its end, who was seen again, and what may now be known."""
         column = self.buckets.column
+        self._assess(self.buckets.edge_s * 1000)
         online = self.people_now()
         if online is not None:
             column[s.ONLINE] = online
@@ -123,7 +124,6 @@ class Tally:
         self.buckets.step()
         if self.shelf.pinned is not None:
             self.shelf.watch_pitch("order.created" in self.known.seen)
-        self._assess()
 
     def still(self) -> list[int]:
         """The sums of a second in which nothing happens, for seconds that are skipped."""
@@ -148,9 +148,9 @@ class Tally:
             return
         self.known = Known(known.seen | {tag}, known.silent, known.masked, known.visits, known.readable, known.full)
 
-    def _assess(self) -> None:
-        """Refresh what may be known; a new record only when something changed, since lines keep it."""
-        self.silent = self.sources.silent(self.buckets.end_s * 1000)
+    def _assess(self, end_ms: int) -> None:
+        """Refresh what may be known at `end_ms`; a new record only when something changed, since lines keep it."""
+        self.silent = self.sources.silent(end_ms)
         blind = self.sources.blind(self.silent)
         blind |= {named(tag) for tag in blind}
         masked = any(masking.masked for masking in self.masking.values())
@@ -198,12 +198,12 @@ class Tally:
         count, new = event.count, 1
         if event.combo is not None:
             key = f"{event.source}\n{event.user}\n{event.combo}"
-            before = self._combos.pop(key, 0)
-            self._combos[key] = max(before, count)
+            before = self._combos.pop(key, None)
+            self._combos[key] = max(before or 0, count)
             if len(self._combos) > COMBOS_MAX:
                 del self._combos[next(iter(self._combos))]
-            new = int(before == 0)
-            count = max(0, count - before)
+            new = int(before is None)
+            count = max(0, count - (before or 0))
         if new:
             self.buckets.add(s.GIFTS, second, 1)
         if count:

@@ -268,7 +268,8 @@ class RoomView:
         if base < COHORT_MIN:
             return Number(None, "missing", None, base)
         stayed = base - max(0, joins - (now - then))
-        return Number(stayed / base, "estimated", stayed, base)
+        status = worst("estimated", tally.known.status(("viewer.count",)), tally.known.status(("viewer.join",)))
+        return Number(stayed / base, status, stayed, base)
 
     def _median(self, series: tuple[int, ...], minutes_ago: int, needs: tuple[str, ...], times: int = 1) -> Number:
         """`times` the median over the ten minutes that ended `minutes_ago` minutes ago; missing in a younger show."""
