@@ -20,7 +20,10 @@ AHEAD_MAX_MS = 5_000  # a source whose clock runs further ahead than this takes 
 
 Quantity = Annotated[int, Meta(ge=0, le=10**7)]
 Amount = Annotated[int, Meta(ge=0, le=10**12)]
-Shown = int | Annotated[str, Meta(max_length=32)]  # a count, or what a page displays: "6.8万"
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # beyond lies what a snapshot cannot carry
+Shown = Whole | Annotated[str, Meta(max_length=32)]  # a count, or what a page displays: "6.8万"
+GiftCount = Annotated[int, Meta(ge=0, le=10**6)]
+GiftValue = Annotated[int, Meta(ge=0, le=10**7)]  # times the count: sums of 10^5 such still fit 63 bits
 Currency = Annotated[str, Meta(min_length=3, max_length=3)]
 Room = Annotated[str, Meta(min_length=1, max_length=128)]
 From = Literal["feed", "short_video", "search", "follow", "ads", "private", "partner", "other"]
@@ -91,8 +94,8 @@ class FanclubJoin(Event, tag="fanclub.join", frozen=True, gc=False, kw_only=True
 class Gift(Event, tag="gift", frozen=True, gc=False, kw_only=True):
     """`value` is the worth of one gift; with `combo`, `count` is the combo's running count and only its rise is new."""
 
-    count: Quantity = 1
-    value: Count = 0
+    count: GiftCount = 1
+    value: GiftValue = 0
     combo: Id | None = None
 
 
@@ -227,7 +230,7 @@ class OfferReady(Event, tag="offer.ready", frozen=True, gc=False, kw_only=True):
     price: Amount
     quantity: Quantity | None = None
     per_person: Quantity | None = None
-    until: int | None = None
+    until: Whole | None = None
 
 
 class OfferStart(Event, tag="offer.start", frozen=True, gc=False, kw_only=True):
@@ -482,7 +485,8 @@ def milliseconds(ts: int) -> int:
     return 0
 
 
-_DISPLAY = re.compile(r"^\s*([\d,]+(?:\.\d+)?)\s*([万wWkKmM亿]?)\+?\s*$")
+SHOWN_MAX = 10**12  # more is no count of people
+_DISPLAY = re.compile(r"\s*(\d[\d,]*(?:\.\d+)?)\s*([万wWkKmM亿]?)\+?\s*")
 _SCALE = {"": 1, "k": 1_000, "w": 10_000, "万": 10_000, "m": 1_000_000, "亿": 100_000_000}
 
 
@@ -493,12 +497,12 @@ def shown_count(shown: Shown) -> tuple[int, bool] | None:
     ((1234, True), (68000, False), None)
     """
     if isinstance(shown, int):
-        return (shown, True) if 0 <= shown <= 10**12 else None
-    match = _DISPLAY.match(shown)
+        return (shown, True) if 0 <= shown <= SHOWN_MAX else None
+    match = _DISPLAY.fullmatch(shown)
     if match is None:
         return None
     digits, scale = match[1].replace(",", ""), match[2].lower()
     whole, _, fraction = digits.partition(".")
     factor = _SCALE[scale]
     value = int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
-    return value, not scale and not fraction
+    return (value, not scale and not fraction) if value <= SHOWN_MAX else None
