@@ -11,6 +11,7 @@ from stream.events import MONEY, RoomEvent
 
 DEDUPE_S = 120
 HASHES_MAX = 1_000_000  # of each kind; about 100 MB at the very most. Beyond it the oldest half is forgotten early
+SEEDS_MAX = 1_000  # of (source, type) pairs kept ready; beyond it they are computed anew
 MONEY_TYPES = frozenset(MONEY)
 
 
@@ -37,6 +38,8 @@ class Seen:
             seed = self._seeds[event.source, kind]
         except KeyError:
             seed = xxh3_64_intdigest(f"{event.source}\n{kind.__struct_config__.tag}".encode())
+            if len(self._seeds) >= SEEDS_MAX:
+                self._seeds.clear()
             self._seeds[event.source, kind] = seed
         digest = xxh3_64_intdigest(event.id.encode(), seed)
         if kind in MONEY_TYPES:

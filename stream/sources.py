@@ -9,6 +9,7 @@ import msgspec
 
 BEAT_LIMIT_S = 30  # beats come every 10 s
 QUIET_MIN_S, QUIET_MAX_S = 60, 600
+SOURCES_MAX = 200  # a room has a handful; one that names each message a source must not fill the memory
 QUIET_FACTOR = 5  # times the 99th percentile of the source's own gaps
 
 
@@ -56,6 +57,8 @@ class Sources:
         """An event of type `kind`; returns whether something about the sources is new."""
         source = self.by_name.get(name)
         if source is None:
+            if len(self.by_name) >= SOURCES_MAX and name not in self._named:
+                return False
             source = self.by_name[name] = Source(last_ms=ts)
             if name in self._named:
                 self._declared[name] = source
