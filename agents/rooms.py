@@ -1,103 +1,84 @@
-"""The rooms a worker owns: feeds them the records of their partitions, carries away what they say, saves them.
+"""The rooms a worker owns: feeds them the records of their partitions, hands on what they say, saves them.
 
 It decides nothing: every decision is the core's. Nothing here awaits between a record and the room it belongs to,
-so what is saved is always a whole number of records.
+so what is saved is always a whole number of records. A partition is only worth what Redis lets us write for it: one
+that is lost, to another worker or to an older Redis, is loaded again from what stands there and from the log.
 """
 
 import asyncio
 import logging
+import os
+import secrets
+import socket
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
 
-from agents.settings import Settings
-from agents.store import Snapshot, Store, unpack
+from agents.outbox import Outbox, Record, Send
+from agents.partition import NEVER_SAVED, Kept, Partition
+from agents.settings import Settings, room_config
+from agents.store import Fence, Refused, Snapshot, Store, pack, unpack
 from agents.telemetry import Telemetry
-from stream.errors import RejectedEvent, SnapshotError
+from agents.transport import Batch
+from stream.errors import OperatorError, RejectedEvent, SnapshotError
 from stream.events import decode
 from stream.numbers import Number
 from stream.playbook import Playbook
-from stream.prompts import OfferProgress, Prompt, PromptState
-from stream.room import RoomConfig, RoomState, Said, ShowEnded
+from stream.prompts import Prompt
+from stream.room import RoomState, Said, ShowEnded
 
 logger = logging.getLogger(__name__)
 
 TICK_KEY = b"~clock"
 TICK = b'{"type":"clock.tick","room":"~clock"}'
 """Time itself is in the log: one such record a second and partition, so that a replay decides as the first run did."""
-OUTBOX_MAX = 20_000  # what rooms said and nobody has taken yet; beyond it the worker stops reading
-RETRY_S = (0.1, 0.3, 1.0, 2.0, 5.0)  # then every 5 s
-SAVE_SHARE = 0.05  # of the worker's time that saving may take
-
-Send = Callable[[str, bytes | None, bytes | None, list[tuple[str, bytes]], int | None], Awaitable[None]]
-"""Write one record (topic, key, value, headers, partition) and return when all replicas have it."""
+RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
+SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
+SAVE_BYTES = 4_000_000  # written at once; Redis serves nobody else meanwhile
+BEHIND = 10  # records the log is ahead of us; a few ticks are no sign of catching up
 
 
-class DeadLetter(NamedTuple):
-    """A record nobody can take, and why."""
+class Group(Protocol):
+    """What the rooms must know of the consumer group."""
 
-    key: bytes | None
-    value: bytes | None
-    partition: int
-    offset: int
-    rejected: RejectedEvent
+    def generation(self) -> int:
+        """The newest one that we belong to."""
 
-
-class Kept:
-    """A room and what this process remembers of it."""
-
-    __slots__ = ("offset", "published", "published_at_ms", "saved_closed", "saved_offset", "state")
-
-    def __init__(self, state: RoomState, offset: int) -> None:
-        self.state = state
-        self.offset = offset
-        self.saved_offset = offset
-        self.saved_closed = state.closed
-        self.published: dict[str, bytes] = {}
-        self.published_at_ms = 0
-
-
-class Partition:
-    """One partition: the next offset to read, and its rooms."""
-
-    __slots__ = ("next_offset", "number", "rooms", "saved_next")
-
-    def __init__(self, number: int, next_offset: int) -> None:
-        self.number = number
-        self.next_offset = next_offset
-        self.saved_next = -1
-        self.rooms: dict[str, Kept] = {}
+    async def recognised(self, partition: int, offset: int) -> bool:
+        """Does the coordinator hold that we own this partition, in that generation? Raises when it does not answer."""
 
 
 class Rooms:
     """Every room of every partition this worker owns."""
 
-    def __init__(self, settings: Settings, playbook: Playbook, store: Store, send: Send, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        playbook: Playbook,
+        store: Store,
+        send: Send,
+        telemetry: Telemetry,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
         self.playbook = playbook
         self.store = store
         self.telemetry = telemetry
         self.partitions: dict[int, Partition] = {}
+        self.group: Group
+        self.outbox = Outbox(settings, store, send, telemetry)
+        self.broken: OperatorError | None = None  # the log is not the one we read before
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._now = now
         self._save_s = 0.0
         self._send = send
-        self._outbox: deque[tuple[int, str, Any]] = deque()
-        self._taken = 0  # outbox entries ever put in, and carried away
-        self._carried = 0
-        self._wake = asyncio.Event()
-        self._room_left = asyncio.Event()
-        self._room_left.set()
         self._saving = asyncio.Lock()
-        self._config = RoomConfig(
-            lateness_ms=settings.lateness_ms,
-            language=settings.language,
-            online_source=settings.online_source or None,
-            sources=frozenset(filter(None, settings.sources.split(","))),
-        )
+        self._loading = asyncio.Lock()
+        self._config = room_config(settings)
 
     def states(self) -> list[RoomState]:
         """Every room held."""
@@ -105,36 +86,86 @@ class Rooms:
 
     # --- ownership
 
-    async def positions(self, partitions: Collection[int]) -> dict[int, int]:
-        """After an assignment: drop what is no longer ours, load what is new, and say where to read on.
-
-        A partition kept through the rebalance goes on from memory, unless another worker has since saved a newer
-        position. Waits for Redis as long as it takes.
-        """
+    def owned(self, partitions: Collection[int]) -> None:
+        """The group has given us these partitions; whatever else is held here is not ours any more."""
         for number in [number for number in self.partitions if number not in partitions]:
-            del self.partitions[number]
-        saved = await self._patiently(self.store.positions)
-        for number in partitions:
-            held = self.partitions.get(number)
-            if held is not None and held.next_offset >= saved.get(number, 0):
-                continue
-            self.partitions[number] = await self._patiently(partial(self._load, number, saved.get(number, 0)))
-        return {number: self.partitions[number].next_offset for number in partitions}
+            self.partitions.pop(number).lost = True
 
-    async def _load(self, number: int, position: int) -> Partition:
-        partition = Partition(number, position)
+    def astray(self, partitions: Collection[int]) -> list[int]:
+        """Of these partitions of ours, those that must be placed: not loaded, lost, or read with a hole."""
+        return [
+            number for number in partitions if (held := self.partitions.get(number)) is None or held.lost or held.hole
+        ]
+
+    async def positions(self, partitions: Collection[int]) -> dict[int, int]:
+        """Take these partitions over, as far as we may, and say where to read on.
+
+        One that nobody else has written for since we did goes on from memory. Waits for Redis as long as it takes.
+        """
+        found: dict[int, int] = {}
+        for number in partitions:
+            async with self._loading:
+                held = await self._patiently(partial(self._take_over, number))
+            if held is not None:
+                held.hole = False
+                found[number] = held.next_offset
+        return found
+
+    async def _take_over(self, number: int) -> Partition | None:
+        fence = Fence(self.group.generation(), self._owner)
+        done, before = await self.store.claim(number, fence)
+        held = self.partitions.get(number)
+        if not done and before is not None:
+            position = (await self.store.positions()).get(number, 0)
+            if not await self._recognised(number, position):
+                logger.info("partition %d is another worker's (%s); waiting for our next generation", number, before)
+                return None
+            # The group counts from the beginning again, as after a week without members, or it is another group.
+            done, before = await self.store.claim(number, fence, instead_of=before)
+            if not done:
+                return None
+            logger.warning("partition %d: the group counts anew; taken over from %s", number, before)
+        if held is not None and not held.lost and before is not None and before.owner == self._owner:
+            held.fence = fence
+            return held
+        if held is not None:
+            held.lost = True  # what it still had to say, the one loaded now says again
+        loaded = self.partitions[number] = await self._load(number, fence)
+        return loaded
+
+    async def _recognised(self, number: int, position: int) -> bool:
+        try:
+            return await self.group.recognised(number, position)
+        except Exception as error:  # whatever it is: who is not recognised does not write
+            logger.debug("the coordinator does not say whose partition %d is: %r", number, error)
+            return False
+
+    async def _load(self, number: int, fence: Fence) -> Partition:
+        began = time.perf_counter()
+        position = (await self.store.positions()).get(number, NEVER_SAVED)
+        partition = Partition(number, max(0, position), fence)
+        partition.saved_next = position
         for room, blob in await self.store.snapshots(number):
+            await asyncio.sleep(0)
+            state = RoomState(room, self.playbook, self._config)
             try:
                 snapshot = unpack(room, blob)
-                state = RoomState(room, self.playbook, self._config)
                 state.restore(snapshot.state)
-            except (SnapshotError, msgspec.DecodeError, msgspec.ValidationError, KeyError, ValueError) as error:
+            except Exception as error:  # what lies in Redis may be anything, and must not keep the others from going on
+                why = (
+                    error
+                    if isinstance(error, SnapshotError)
+                    else f"the snapshot of room {room!r} is damaged: {error!r}"
+                )
                 aside = await self.store.set_aside(room)
-                logger.error("%s; it is kept as %s, and partition %d is rebuilt from the log", error, aside, number)
-                return Partition(number, 0)
+                logger.error("%s; it is kept as %s, and the room is rebuilt from the log", why, aside)
+                partition.next_offset = 0
+                continue
             partition.rooms[room] = Kept(state, snapshot.offset)
-        partition.saved_next = position
-        logger.info("partition %d: %d rooms, from offset %d", number, len(partition.rooms), position)
+            partition.hear(state.clock.arrived_ms)
+        seconds = time.perf_counter() - began
+        rooms = len(partition.rooms)
+        logger.info("partition %d: %d rooms in %.2f s, from offset %d", number, rooms, seconds, partition.next_offset)
         return partition
 
     async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -148,31 +179,33 @@ class Rooms:
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                if attempt in (0, 4) or attempt % 12 == 0:
+                if attempt in (0, 4) or attempt % 30 == 0:
                     logger.warning("Redis does not answer (%s); trying again every few seconds", error)
                 attempt += 1
                 await asyncio.sleep(pause_s)
 
     # --- records in
 
-    def take(
-        self,
-        number: int,
-        values: list[bytes | None],
-        keys: list[bytes | None],
-        offsets: list[int],
-        arrivals_ms: list[int],
-    ) -> None:
+    def take(self, number: int, batch: Batch) -> None:
         """Apply records of one partition, in log order; those applied before are skipped.
 
         Never raises for what a record says.
         """
         partition = self.partitions.get(number)
-        if partition is None:
+        if partition is None or partition.lost or partition.hole:
+            return  # to be placed first; then they come again
+        if batch.start > partition.next_offset:
+            logger.info("partition %d: read again from %d, since %d", number, partition.next_offset, batch.start)
+            partition.hole = True
+            return
+        if batch.offsets[0] < batch.start:
+            self._shrunk(partition, batch)
             return
         touched: dict[str, Kept] = {}
         applied = 0
-        for value, key, offset, arrived_ms in zip(values, keys, offsets, arrivals_ms, strict=True):
+        for value, key, offset, arrived_ms in zip(
+            batch.values, batch.keys, batch.offsets, batch.timestamps, strict=True
+        ):
             if offset < partition.next_offset:
                 continue
             partition.next_offset = offset + 1
@@ -193,105 +226,57 @@ class Rooms:
                 kept.state.apply(event, arrived_ms)
                 applied += 1
             except RejectedEvent as rejected:
-                self._reject(DeadLetter(key, value, number, offset, rejected))
+                self.telemetry.rejected.labels(rejected.reason).inc()
+                self.outbox.bury(partition, offset, key, value, rejected)
+        partition.hear(batch.timestamps[-1])
         self.telemetry.events.inc(applied)
-        self._gather(touched.values())
+        behind = batch.highwater - partition.next_offset > BEHIND
+        self._gather(partition, touched.values(), self._now() * 1000 - batch.timestamps[-1] if behind else 0)
 
-    async def tick(self, key: bytes, value: bytes) -> None:
-        """Write the passing of time into the log of each partition; without a broker there is nothing to tell."""
-        sends = [self._send(self.settings.events_topic, key, value, [], number) for number in self.partitions]
-        for result in await asyncio.gather(*sends, return_exceptions=True):
-            if isinstance(result, Exception):
-                logger.debug("a tick was not written: %r", result)
+    def _shrunk(self, partition: Partition, batch: Batch) -> None:
+        """The broker had nothing at our position and began anew: going on would skip what has come since."""
+        topic = self.settings.events_topic
+        partition.lost = True
+        self.broken = OperatorError(
+            f"partition {partition.number} of {topic} ends before offset {batch.start}, up to which its "
+            f"rooms are saved: the topic was made anew or has lost records. If the log is right as it is, delete the "
+            f"Redis keys liveroom:positions:{topic}, liveroom:members:{topic}:* and liveroom:snapshot:*, and start "
+            "the workers again"
+        )
 
     def _tick(self, partition: Partition, now_ms: int, touched: dict[str, Kept]) -> None:
         for room, kept in partition.rooms.items():
             kept.state.advance(now_ms)
             touched[room] = kept
 
-    def _reject(self, letter: DeadLetter) -> None:
-        self.telemetry.rejected.labels(letter.rejected.reason).inc()
-        self._put(letter.partition, "", letter)
-
-    def _gather(self, touched: Iterable[Kept]) -> None:
+    def _gather(self, partition: Partition, touched: Iterable[Kept], age_ms: float) -> None:
+        """Hand on what the rooms say about records that are `age_ms` old; a prompt no longer valid is recorded only."""
         for kept in touched:
+            room = kept.state.room
             for output in kept.state.drain():
-                self._put(0, kept.state.room, output)
-                if isinstance(output, Said) and isinstance(output.what, Prompt):
-                    self.telemetry.prompts.labels(kept.state.room, output.what.play, output.what.audience).inc()
+                if isinstance(output, ShowEnded):
+                    self.outbox.keep(partition, output.recap)
+                elif isinstance(output, Said):
+                    past = False
+                    if isinstance(output.what, Prompt):
+                        past = age_ms >= output.what.expires_ms - output.what.issued_ms
+                        self.telemetry.prompts.labels(room, output.what.play, output.what.audience).inc()
+                    self.outbox.say(partition, room, output, past)
 
-    def _put(self, partition: int, room: str, what: Any) -> None:
-        self._outbox.append((partition, room, what))
-        self._taken += 1
-        self._wake.set()
-        if len(self._outbox) >= OUTBOX_MAX:
-            self._room_left.clear()
+    async def tick(self) -> None:
+        """Write the passing of time into the log of each partition with rooms.
 
-    async def wait_for_space(self) -> None:
-        """Returns at once unless what rooms said has piled up; then when it was carried away."""
-        await self._room_left.wait()
-
-    # --- out
-
-    async def carry(self) -> None:
-        """Forever: take what rooms said to Redis and Kafka, in order, again and again until it is there."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            attempt = 0
-            while self._outbox:
-                some = [self._outbox[i] for i in range(min(500, len(self._outbox)))]
-                try:
-                    await self._deliver(some)
-                except Exception as error:  # whatever it is, what was said must not be lost
-                    if isinstance(error, RedisError):
-                        self.telemetry.redis_up.set(0)
-                    if attempt % 12 == 0:
-                        logger.warning("cannot deliver %d outputs yet: %r", len(self._outbox), error)
-                    await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                    attempt += 1
-                    continue
-                for _ in some:
-                    self._outbox.popleft()
-                self._carried += len(some)
-                if len(self._outbox) < OUTBOX_MAX // 2:
-                    self._room_left.set()
-
-    async def _deliver(self, some: list[tuple[int, str, Any]]) -> None:
-        entries = []
-        sends: list[Awaitable[None]] = []
-        for _, room, what in some:
-            if isinstance(what, DeadLetter):
-                sends.append(self._send_dead(what))
-            elif isinstance(what, ShowEnded):
-                await self.store.keep_show(what.recap)
-            elif isinstance(what, Said):
-                data = msgspec.json.encode(what.what)
-                entries.append((room, what.id, _kind(what.what), data))
-                if isinstance(what.what, Prompt):
-                    sends.append(self._send(self.settings.prompts_topic, room.encode(), data, [], None))
-        if entries:
-            await self.store.say(entries)
-            self.telemetry.redis_up.set(1)
-        if sends:
-            await asyncio.gather(*sends)
-
-    async def _send_dead(self, letter: DeadLetter) -> None:
-        headers = [
-            ("reason", letter.rejected.reason.encode()),
-            ("detail", letter.rejected.detail.encode()),
-            ("topic", self.settings.events_topic.encode()),
-            ("partition", str(letter.partition).encode()),
-            ("offset", str(letter.offset).encode()),
+        By the log's own clock, as far as the broker does not use its own. Without a broker there is nobody to tell.
+        """
+        topic = self.settings.events_topic
+        sends = [
+            self._send(Record(topic, TICK_KEY, TICK, (), partition.number, partition.now_ms()))
+            for partition in self.partitions.values()
+            if partition.rooms and not partition.lost
         ]
-        await self._send(self.settings.rejected_topic, letter.key, letter.value or b"", headers, None)
-
-    async def settled(self) -> None:
-        """Returns when everything said until now has been carried away."""
-        goal = self._taken
-        while self._carried < goal:
-            self._wake.set()
-            await asyncio.sleep(0.005)
+        for result in await asyncio.gather(*sends, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.debug("a tick was not written: %r", result)
 
     # --- saving and publishing
 
@@ -299,31 +284,48 @@ class Rooms:
         """Write positions and changed rooms. What those states have said is delivered first."""
         async with self._saving:
             began = time.perf_counter()
+            self._save_s = 0.0
             for number in list(self.partitions if partitions is None else partitions):
                 partition = self.partitions.get(number)
-                if partition is None or partition.next_offset == partition.saved_next:
+                if partition is None or partition.lost or partition.next_offset == partition.saved_next:
                     continue
-                position = partition.next_offset  # rooms saved below may stand further on; they skip what they hold
-                marks, snapshots = [], []
-                for kept in list(partition.rooms.values()):
-                    state = kept.state
-                    if kept.offset == kept.saved_offset and state.closed == kept.saved_closed:
-                        continue
-                    marks.append((kept, kept.offset, state.closed))
-                    snapshots.append(Snapshot(state.room, kept.offset, state.snapshot()))
-                    await asyncio.sleep(0)
-                await self.settled()
-                if self.partitions.get(number) is not partition:
-                    continue  # moved away meanwhile; its new owner goes on from the last save
-                await self.store.save(number, position, snapshots)
-                partition.saved_next = position
-                for kept, offset, closed in marks:
-                    kept.saved_offset, kept.saved_closed = offset, closed
-            self._save_s = time.perf_counter() - began
-            self.telemetry.saved(self._save_s)
+                try:
+                    await self._save(partition)
+                except Refused:
+                    partition.lost = True
+                    logger.warning("partition %d: not ours to save any more, or Redis is an older one", number)
+            self.telemetry.saved(time.perf_counter() - began)
+
+    async def _save(self, partition: Partition) -> None:
+        position = partition.next_offset  # rooms saved below may stand further on; they skip what they hold
+        marks, blobs = [], {}
+        for kept in list(partition.rooms.values()):
+            if kept.changed():
+                began = time.perf_counter()
+                marks.append((kept, kept.offset, kept.state.closed))
+                blobs[kept.state.room] = pack(Snapshot(kept.state.room, kept.offset, kept.state.snapshot()))
+                self._save_s += time.perf_counter() - began
+                await asyncio.sleep(0)
+        await self.outbox.settled()
+        if self.partitions.get(partition.number) is not partition or partition.lost:
+            return  # moved away meanwhile; its new owner goes on from the last save
+        before = {partition.saved_next, *partition.unsure}
+        some: dict[str, bytes] = {}
+        for room, blob in blobs.items():
+            some[room] = blob
+            if sum(map(len, some.values())) > SAVE_BYTES:
+                # Ahead of their position, which only moves with the last of them: they skip what they hold.
+                await self.store.save(partition.number, partition.fence, before, None, some)
+                some = {}
+        partition.unsure.add(position)
+        await self.store.save(partition.number, partition.fence, before, position, some)
+        partition.unsure.clear()
+        partition.saved_next = position
+        for kept, offset, closed in marks:
+            kept.saved_offset, kept.saved_closed = offset, closed
 
     async def save_forever(self) -> None:
-        """Save every `snapshot_s` seconds, less often when saving takes more than its share of the time."""
+        """Save every `snapshot_s` seconds, less often when snapshots take more than their share of the time."""
         while True:
             await asyncio.sleep(max(self.settings.snapshot_s, self._save_s / SAVE_SHARE))
             try:
@@ -346,30 +348,31 @@ class Rooms:
     async def publish(self) -> None:
         """Write the latest numbers of every room that moved."""
         for partition in list(self.partitions.values()):
-            for kept in list(partition.rooms.values()):
-                state = kept.state
-                if state.show is None or state.at_ms == kept.published_at_ms:
-                    continue
-                fields = _fields(state)
-                changed = {name: value for name, value in fields.items() if kept.published.get(name) != value}
-                gone = [name for name in kept.published if name not in fields]
-                about = {
-                    "room": state.room,
-                    "show_ms": state.show.show_ms,
-                    "title": state.show.title,
-                    "ended": state.show.ended_ms is not None,
-                    "at_ms": state.at_ms,
-                }
-                at_ms = state.at_ms
-                await self.store.publish(state.room, changed, gone, msgspec.json.encode(about))
-                kept.published = fields
-                kept.published_at_ms = at_ms
+            try:
+                for kept in list(partition.rooms.values()):
+                    if not partition.lost and kept.state.show is not None and kept.state.at_ms != kept.published_at_ms:
+                        await self._publish(partition, kept)
+            except Refused:
+                partition.lost = True
 
-
-def _kind(what: Prompt | PromptState | OfferProgress) -> str:
-    if isinstance(what, Prompt):
-        return "prompt"
-    return "state" if isinstance(what, PromptState) else "offer"
+    async def _publish(self, partition: Partition, kept: Kept) -> None:
+        state = kept.state
+        assert state.show is not None
+        fields = _fields(state)
+        changed = {name: value for name, value in fields.items() if kept.published.get(name) != value}
+        gone = [name for name in kept.published if name not in fields]
+        about = {
+            "room": state.room,
+            "show_ms": state.show.show_ms,
+            "title": state.show.title,
+            "ended": state.show.ended_ms is not None,
+            "at_ms": state.at_ms,
+        }
+        at_ms = state.at_ms
+        encoded = msgspec.json.encode(about)
+        await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
+        kept.published = fields
+        kept.published_at_ms = at_ms
 
 
 def _fields(state: RoomState) -> dict[str, bytes]:

@@ -1,27 +1,34 @@
 """Redis: names of keys, and what is written together.
 
-`liveroom:snapshot:<room>`, `liveroom:positions:<topic>`: where a worker goes on; always written in one MULTI.
+`liveroom:snapshot:<room>`, `liveroom:positions:<topic>`: where a worker goes on; always written together.
 `liveroom:prompts:<room>` (stream), `liveroom:numbers:<room>` (hash), `liveroom:rooms` (hash): what screens read.
 `liveroom:shows:<room>` (hash, by show): recaps of shows that are over.
+`liveroom:fences:<topic>` (hash, by partition): who may write; a write of anybody else is refused.
 """
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 import redis.asyncio as redis
 
 from agents.settings import Settings
+from stream import series
 from stream.errors import SnapshotError
 from stream.recap import Recap
 
 ROOMS = "liveroom:rooms"
 PROMPTS_KEPT = 5_000  # entries a room's stream keeps; a show has some hundred
 SHOWS_KEPT = 20  # recaps a room keeps in Redis; the exported files are the archive
-SNAPSHOT_VERSION = 1
+SAID_KEPT = 4 * PROMPTS_KEPT  # which of them were said, kept longer: a rebuild may go further back than the stream
+SNAPSHOT_VERSION = 2
 _MAGIC = b"lr"
 _COMPRESSION = 1  # zlib level: at 6 a large room takes four times as long for a tenth less
+
+
+_LAYOUT = zlib.crc32(repr([(name, n) for name, n in vars(series).items() if isinstance(n, int)]).encode())
+"""The meaning of a snapshot's columns: with other series its sums would be taken for those of another."""
 
 
 def snapshot_key(room: str) -> str:
@@ -49,6 +56,16 @@ def prompts_key(room: str) -> str:
     return f"liveroom:prompts:{room}"
 
 
+def said_key(room: str) -> str:
+    """What a room has said to screens, by what it is: for as long as SAID_KEPT entries."""
+    return f"liveroom:said:{room}"
+
+
+def fences_key(topic: str) -> str:
+    """Who may write for each partition."""
+    return f"liveroom:fences:{topic}"
+
+
 def shows_key(room: str) -> str:
     """Where the recaps of a room's past shows stand."""
     return f"liveroom:shows:{room}"
@@ -62,9 +79,38 @@ class Snapshot(NamedTuple):
     state: bytes
 
 
+class Fence(NamedTuple):
+    """Who may write for a partition: one worker, in one generation of its consumer group."""
+
+    generation: int
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.generation} {self.owner}"
+
+    @classmethod
+    def read(cls, text: bytes) -> "Fence":
+        """A fence as it stands in Redis."""
+        generation, _, owner = text.decode().partition(" ")
+        return cls(int(generation), owner)
+
+
+class Entry(NamedTuple):
+    """Something for the stream of a room; `what` names it, so that it is said once under whatever entry id."""
+
+    id: str
+    kind: str
+    what: str
+    data: bytes
+
+
+class Refused(Exception):
+    """Somebody else may write for this partition now, or Redis is not the one we wrote to last."""
+
+
 def pack(snapshot: Snapshot) -> bytes:
-    """A snapshot as stored: magic, version, zlib over [offset, state]."""
-    body = msgspec.msgpack.encode([snapshot.offset, snapshot.state])
+    """A snapshot as stored: magic, version, zlib over [layout of the sums, offset, state]."""
+    body = msgspec.msgpack.encode([_LAYOUT, snapshot.offset, snapshot.state])
     return _MAGIC + bytes([SNAPSHOT_VERSION]) + zlib.compress(body, _COMPRESSION)
 
 
@@ -78,12 +124,91 @@ def unpack(room: str, blob: bytes) -> Snapshot:
             f"run the version that wrote it, or delete {snapshot_key(room)} to rebuild the room from the log"
         )
     try:
-        offset, state = msgspec.msgpack.decode(zlib.decompress(blob[3:]), type=tuple[int, bytes])
+        layout, offset, state = msgspec.msgpack.decode(zlib.decompress(blob[3:]), type=tuple[int, int, bytes])
     except (zlib.error, msgspec.DecodeError) as error:
         raise SnapshotError(
             f"the snapshot of room {room!r} is damaged ({error}); delete {snapshot_key(room)} to rebuild it"
         ) from None
+    if layout != _LAYOUT:
+        raise SnapshotError(
+            f"the snapshot of room {room!r} counts other series than this worker; "
+            f"run the version that wrote it, or delete {snapshot_key(room)} to rebuild the room from the log"
+        )
     return Snapshot(room, offset, state)
+
+
+# Each script runs whole or not at all, also in the append-only file. ARGV[1] is the partition, ARGV[2] the fence.
+_CLAIM = """
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+if held then
+  local generation, owner = held:match('^(%S+) (.*)$')
+  if owner ~= ARGV[3] and tonumber(generation) >= tonumber(ARGV[2]) and held ~= ARGV[4] then return {0, held} end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+return {1, held}
+"""
+_FENCED = "if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end\n"
+_SAVE = (
+    _FENCED
+    + """
+local stands = redis.call('HGET', KEYS[2], ARGV[1]) or '-1'
+if not ARGV[3]:find(',' .. stands .. ',', 1, true) then return 0 end
+for i = 4, #KEYS do
+  redis.call('SADD', KEYS[3], ARGV[2 * i - 3])
+  redis.call('SET', KEYS[i], ARGV[2 * i - 2])
+end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[4]) end
+return 1
+"""
+)
+_SAY = (
+    _FENCED
+    + """
+local forgotten = -1
+if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
+  forgotten = tonumber(redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2])
+end
+for i = 5, #ARGV, 4 do
+  local id, what = ARGV[i], ARGV[i + 2]
+  local ms = tonumber(id:match('^%d+'))
+  if ms > forgotten and not redis.call('ZSCORE', KEYS[3], what) then
+    local fields = {'MAXLEN', '~', ARGV[3], id, 'kind', ARGV[i + 1], 'data', ARGV[i + 3]}
+    local added = redis.pcall('XADD', KEYS[2], unpack(fields))
+    if type(added) == 'table' and added.err then
+      if not added.err:find('equal or smaller') then return added end
+      local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1][1]
+      local last_ms, n = last:match('^(%d+)-(%d+)$')
+      fields[4] = last_ms .. '-' .. string.format('%.0f', tonumber(n) + 1)
+      redis.call('XADD', KEYS[2], unpack(fields))
+    end
+    redis.call('ZADD', KEYS[3], ms, what)
+  end
+end
+redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -tonumber(ARGV[4]) - 1)
+return 1
+"""
+)
+_PUBLISH = (
+    _FENCED
+    + """
+local gone = tonumber(ARGV[5])
+for i = 6, 5 + gone do redis.call('HDEL', KEYS[2], ARGV[i]) end
+for i = 6 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])
+return 1
+"""
+)
+_KEEP_SHOW = (
+    _FENCED
+    + """
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+local shows = redis.call('HKEYS', KEYS[2])
+table.sort(shows, function(a, b) return tonumber(a) < tonumber(b) end)
+for i = 1, #shows - tonumber(ARGV[5]) do redis.call('HDEL', KEYS[2], shows[i]) end
+return 1
+"""
+)
+_SCRIPTS = (_CLAIM, _SAVE, _SAY, _PUBLISH, _KEEP_SHOW)
 
 
 class Store:
@@ -95,6 +220,8 @@ class Store:
             settings.redis, socket_timeout=5.0, socket_connect_timeout=2.0, health_check_interval=15
         )
         self._topic = settings.events_topic
+        self._fences = fences_key(settings.events_topic)
+        self._scripts = {text: self._redis.register_script(text) for text in _SCRIPTS}
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -118,14 +245,35 @@ class Store:
         blobs = await self._redis.mget([snapshot_key(room) for room in rooms])
         return [(room, blob) for room, blob in zip(rooms, blobs, strict=True) if blob is not None]
 
-    async def save(self, partition: int, position: int, snapshots: Iterable[Snapshot]) -> None:
-        """A partition's position and its changed rooms, all or nothing."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            for snapshot in snapshots:
-                pipe.set(snapshot_key(snapshot.room), pack(snapshot))
-                pipe.sadd(members_key(self._topic, partition), snapshot.room)
-            pipe.hset(positions_key(self._topic), str(partition), position)
-            await pipe.execute()
+    async def claim(self, partition: int, fence: Fence, instead_of: Fence | None = None) -> tuple[bool, Fence | None]:
+        """Become the one who may write for a partition: (done, whose it was).
+
+        Refused when another worker holds it in the same or a later generation, unless that is `instead_of`.
+        """
+        before = "" if instead_of is None else str(instead_of)
+        done, held = await self._run(_CLAIM, [self._fences], partition, fence.generation, fence.owner, before)
+        return bool(done), Fence.read(held) if held else None
+
+    async def save(
+        self,
+        partition: int,
+        fence: Fence,
+        before: Collection[int],
+        position: int | None,
+        snapshots: Mapping[str, bytes],
+    ) -> None:
+        """A partition's position, unless None, and packed snapshots of its rooms, all or nothing.
+
+        `before` are the positions that may stand there: what was saved last, and what may or may not have been saved.
+        -1 is none. Raises Refused.
+        """
+        keys = [self._fences, positions_key(self._topic), members_key(self._topic, partition)]
+        keys += [snapshot_key(room) for room in snapshots]
+        stands = ",".join(["", *map(str, before), ""])
+        rooms = [part for snapshot in snapshots.items() for part in snapshot]
+        place = "" if position is None else position
+        if not await self._run(_SAVE, keys, partition, str(fence), stands, place, *rooms):
+            raise Refused
 
     async def set_aside(self, room: str) -> str:
         """Move an unreadable snapshot out of the way; returns where it now stands."""
@@ -133,35 +281,37 @@ class Store:
         await self._redis.rename(snapshot_key(room), aside)
         return aside
 
-    async def say(self, entries: Iterable[tuple[str, str, str, bytes]]) -> None:
-        """Append (room, entry id, kind, data) to the rooms' streams; an entry already there stays alone."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for room, entry_id, kind, data in entries:
-                pipe.xadd(
-                    prompts_key(room), {"kind": kind, "data": data}, id=entry_id, maxlen=PROMPTS_KEPT, approximate=True
-                )
-            for result in await pipe.execute(raise_on_error=False):
-                if isinstance(result, redis.ResponseError) and "equal or smaller" in str(result):
-                    continue  # said before a restart
-                if isinstance(result, Exception):
-                    raise result
+    async def say(self, partition: int, fence: Fence, room: str, entries: Sequence[Entry]) -> None:
+        """Append to a room's stream what was not said before. Raises Refused."""
+        keys = [self._fences, prompts_key(room), said_key(room)]
+        words = [part for entry in entries for part in (entry.id, entry.kind, entry.what, entry.data)]
+        if not await self._run(_SAY, keys, partition, str(fence), PROMPTS_KEPT, SAID_KEPT, *words):
+            raise Refused
 
-    async def publish(self, room: str, changed: Mapping[str, bytes], gone: Collection[str], about: bytes) -> None:
-        """The latest numbers of a room, as far as they changed, and what the room is."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            if gone:
-                pipe.hdel(numbers_key(room), *gone)
-            pipe.hset(numbers_key(room), mapping=dict(changed))
-            pipe.hset(ROOMS, room, about)
-            await pipe.execute()
+    async def publish(
+        self,
+        partition: int,
+        fence: Fence,
+        room: str,
+        changed: Mapping[str, bytes],
+        gone: Collection[str],
+        about: bytes,
+    ) -> None:
+        """The latest numbers of a room, as far as they changed, and what the room is. Raises Refused."""
+        keys = [self._fences, numbers_key(room), ROOMS]
+        fields = [part for field in changed.items() for part in field]
+        if not await self._run(_PUBLISH, keys, partition, str(fence), room, about, len(gone), *gone, *fields):
+            raise Refused
 
-    async def keep_show(self, recap: Recap) -> None:
-        """The recap of a show that is over; the oldest beyond SHOWS_KEPT go."""
-        key = shows_key(recap.room)
-        await self._redis.hset(key, str(recap.show_ms), zlib.compress(msgspec.json.encode(recap)))
-        shows = sorted(int(show) for show in await self._redis.hkeys(key))
-        if len(shows) > SHOWS_KEPT:
-            await self._redis.hdel(key, *[str(show) for show in shows[:-SHOWS_KEPT]])
+    async def keep_show(self, partition: int, fence: Fence, recap: Recap) -> None:
+        """The recap of a show that is over; the oldest beyond SHOWS_KEPT go. Raises Refused."""
+        keys = [self._fences, shows_key(recap.room)]
+        blob = zlib.compress(msgspec.json.encode(recap))
+        if not await self._run(_KEEP_SHOW, keys, partition, str(fence), recap.show_ms, blob, SHOWS_KEPT):
+            raise Refused
+
+    async def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
+        return await self._scripts[script](keys=keys, args=arguments)
 
     async def show(self, room: str, show_ms: int) -> Recap | None:
         """The recap of a past show."""

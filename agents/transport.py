@@ -4,12 +4,22 @@ Faust's own way costs about 180 us a record before any work is done. Here the re
 events topic become one message whose value is a `Batch`; other topics pass untouched. URL scheme: `joined://`.
 """
 
+import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import faust
+from aiokafka.errors import (  # type: ignore[import-untyped]  # aiokafka ships no types
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+)
+from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]  # the same
 from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP
+
+logger = logging.getLogger(__name__)
 
 SCHEME = "joined"
 BATCH_MAX = 500  # records a message: about 5 ms of work between two turns of the event loop
@@ -18,8 +28,14 @@ Positions = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
 
 
 class Batch(NamedTuple):
-    """Records of one partition in log order, as parallel lists; offsets may have holes."""
+    """Records of one partition in log order, as parallel lists; offsets may have holes.
 
+    Complete from `start` on: an offset between `start` and the last one that is not here is not in the log either.
+    The log went up to `highwater` when they were fetched.
+    """
+
+    start: int
+    highwater: int
     values: list[bytes | None]
     keys: list[bytes | None]
     offsets: list[int]
@@ -43,7 +59,7 @@ class _Joined:
         "value",
     )
 
-    def __init__(self, records: list[Any]) -> None:
+    def __init__(self, start: int, highwater: int, records: list[Any]) -> None:
         last = records[-1]
         self.topic = last.topic
         self.partition = last.partition
@@ -55,6 +71,8 @@ class _Joined:
         self.checksum = None
         self.serialized_key_size = self.serialized_value_size = 0
         self.value = Batch(
+            start,
+            highwater,
             [record.value for record in records],
             [record.key for record in records],
             [record.offset for record in records],
@@ -62,20 +80,73 @@ class _Joined:
         )
 
 
+class _Thread(aiokafka.AIOKafkaConsumerThread):
+    """The thread that talks to Kafka. Seeks are made here too, so that each fetch knows from where on it is complete.
+
+    Faust drops fetched records at several moments of a rebalance and trusts a later seek to bring them again. Here
+    a batch that does not join what was applied shows itself, whatever became of the one before it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._next: dict[tuple[str, int], int] = {}
+
+    def place(self, tp: TP, offset: int) -> None:
+        """Read on from `offset`; nothing where the partition is no longer ours."""
+        consumer = self._ensure_consumer()
+        if tp in consumer.assignment():
+            consumer.seek(tp, offset)
+            self._next[tp.topic, tp.partition] = offset
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Another generation: the client itself starts each partition at what was committed, until we place it."""
+        self._next.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        topic = cast("App", self.app).events_topic  # nothing awaits between the fetcher's answer and here
+        return {tp: self._join(tp, records) if tp.topic == topic else records for tp, records in fetched.items()}
+
+    def _join(self, tp: TP, records: list[Any]) -> list[_Joined]:
+        joined = []
+        start = self._next.get((tp.topic, tp.partition), records[0].offset)
+        highwater = self._ensure_consumer().highwater(tp) or 0
+        for i in range(0, len(records), BATCH_MAX):
+            some = records[i : i + BATCH_MAX]
+            joined.append(_Joined(start, highwater, some))
+            start = some[-1].offset + 1
+        self._next[tp.topic, tp.partition] = start
+        return joined
+
+    async def _commit(self, offsets: Any) -> bool:
+        # Our positions stand in Redis; a commit that fails costs nobody more than a stale figure of a lag tool.
+        try:
+            ours = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in self.assignment()}
+            self.tp_last_committed_at.update(dict.fromkeys(ours, time.monotonic()))
+            await self._ensure_consumer().commit(ours)
+        except (KafkaError, ValueError) as error:
+            logger.debug("offsets not committed: %r", error)
+            return False
+        return True
+
+    async def recognised(self, offsets: Mapping[TP, int]) -> bool:
+        """Does the group's coordinator take a commit from us, in our generation? Raises KafkaError if it is away."""
+        try:
+            await self._ensure_consumer().commit({tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            return False
+        return True
+
+
 class Consumer(aiokafka.Consumer):
     """Joins what was fetched, and seeks to the positions that the app's `positions` states."""
 
     app: "App"
+    _thread: _Thread
 
-    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
-        fetched = await super()._getmany(active_partitions, timeout)
-        topic = self.app.events_topic
-        return {
-            tp: [_Joined(records[i : i + BATCH_MAX]) for i in range(0, len(records), BATCH_MAX)]
-            if tp.topic == topic
-            else records
-            for tp, records in fetched.items()
-        }
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # Faust counts the delivered offset itself as part of the gap before it; then a commit never gets past it.
@@ -83,13 +154,31 @@ class Consumer(aiokafka.Consumer):
 
     async def perform_seek(self) -> None:
         """Faust asks for committed offsets after each assignment; ours stand with the snapshots."""
-        await super().perform_seek()
-        ours = {tp.partition: tp for tp in self.assignment() if tp.topic == self.app.events_topic}
-        positions = await self.app.positions(ours.keys())
-        for partition, tp in ours.items():
-            position = positions[partition]
-            self._committed_offset[tp] = position or None
-            await self.seek(tp, position)
+        ours = self.events_partitions()
+        self.app.owned(ours)
+        await self.place(ours)
+
+    async def place(self, partitions: Collection[int]) -> None:
+        """Read each of these partitions of ours on from where the app's `positions` says."""
+        positions = await self.app.positions(partitions)
+        for partition, offset in positions.items():
+            tp = TP(self.app.events_topic, partition)
+            self._committed_offset[tp] = offset or None
+            await self.seek(tp, offset)
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        self._read_offset[partition] = offset or None  # before the first record of the new place can come
+        await self._thread.call_thread(self._thread.place, partition, offset)  # type: ignore[arg-type]  # may be sync
+
+    def events_partitions(self) -> set[int]:
+        """The partitions of the events topic that the group has given us."""
+        return {tp.partition for tp in self.assignment() if tp.topic == self.app.events_topic}
+
+    async def recognised(self, partition: int, offset: int) -> bool:
+        """Is this partition ours in the eyes of the group's coordinator, at this moment? Raises KafkaError."""
+        tp = TP(self.app.events_topic, partition)
+        answer: bool = await self._thread.call_thread(self._thread.recognised, {tp: offset})
+        return answer
 
 
 class Transport(aiokafka.Transport):
@@ -99,10 +188,15 @@ class Transport(aiokafka.Transport):
 
 
 class App(faust.App):
-    """A Faust app whose events come joined; set `events_topic` and `positions` before it starts."""
+    """A Faust app whose events come joined; set these before it starts.
+
+    `owned` is told the partitions after each assignment, then `positions` is asked where to read them from.
+    """
 
     events_topic: str
+    owned: Callable[[Collection[int]], None]
     positions: Positions
+    consumer: Consumer
 
 
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"

@@ -41,7 +41,9 @@ PUT_TOGETHER = {
     "__main__": {"cli"},
     "cli": {ANY},  # one command, one module
     "demo": {ANY},  # the whole system in one process
-    "app": {"eventlog", "rooms", "topics", "transport"},  # the worker's parts
+    "app": {"eventlog", "outbox", "rooms", "topics", "transport"},  # the worker's parts
+    "rooms": {"outbox", "partition", "transport"},  # what it holds, and where its words go
+    "outbox": {"partition"},
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
     "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams

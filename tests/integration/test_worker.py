@@ -79,7 +79,8 @@ def test_a_restarted_worker_goes_on_where_its_snapshot_stands(
     path = simulated(tmp_path, "show", minutes=60)
     sent = len(path.read_bytes().splitlines())
     wanted = expected_prompts(settings, path, tmp_path / "dry")
-    last = json.loads((tmp_path / "dry" / "numbers.ndjson").read_text().splitlines()[-1])["numbers"]
+    line = json.loads((tmp_path / "dry" / "numbers.ndjson").read_text().splitlines()[-1])
+    last = line["numbers"]
     often = msgspec.structs.replace(settings, snapshot_s=1, publish_ms=200)
     play(settings, [path])
 
@@ -89,7 +90,7 @@ def test_a_restarted_worker_goes_on_where_its_snapshot_stands(
     saved = sum(map(int, client.hvals(f"liveroom:positions:{settings.events_topic}")))
     assert saved < sent, "it was ended too late to show anything"
     with working(often, tmp_path / "worker.log"):
-        wait_until(lambda: numbers(client, "show").get("at_ms", 0) >= END_MS - 1_000, SETTLE_S, "the last second")
+        wait_until(lambda: numbers(client, "show").get("at_ms", 0) >= line["at_ms"], SETTLE_S, "the last second")
 
     found = numbers(client, "show")
     shown = [key for key in last if key.endswith("_show") and not key.startswith(GROWS_WITH_TIME)]
