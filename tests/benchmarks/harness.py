@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +127,16 @@ class Process:
                 raise SystemExit(f"a process did not get ready; the end of its log:\n{self._log.read_text()[-2000:]}")
             self._url = words[-1].decode()
         return self._url
+
+
+def wait_ready(gateway: Process) -> str:
+    """The address of a gateway that has found broker and Redis. Raises SystemExit when it does not."""
+    url, deadline = gateway.url(), time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(f"{url}/readyz", timeout=5):
+            return url
+        time.sleep(0.1)
+    raise SystemExit(f"the gateway at {url} did not find its servers within {READY_TIMEOUT_S:.0f} s")
 
 
 @contextlib.contextmanager
