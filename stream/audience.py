@@ -6,7 +6,7 @@ A session begins at a join and ends at a leave; a return within RETURN_MS contin
 from typing import Any
 
 from stream import series
-from stream.events import ViewerCount, shown_count
+from stream.events import Shown, ViewerCount, shown_count
 from stream.windows import SPAN_S, Buckets
 
 RETURN_MS = 30_000
@@ -137,7 +137,7 @@ class Sessions:
 class Online:
     """The newest count a source states, by event time; of two sources the preferred one, if it ever spoke."""
 
-    __slots__ = ("exact", "preferred", "source", "total", "ts", "value", "views")
+    __slots__ = ("exact", "preferred", "source", "total", "total_source", "ts", "value")
 
     def __init__(self, preferred: str | None) -> None:
         self.preferred = preferred
@@ -150,37 +150,39 @@ class Online:
         self.source: str | None = None
         self.exact = True
         self.total: int | None = None  # the platform's count of visits, highest seen
+        self.total_source: str | None = None
 
     def take(self, event: ViewerCount) -> int:
         """A reading; returns by how much the count of visits rose since the last one (0 for the first)."""
-        if self.preferred is not None and self.source == self.preferred and event.source != self.preferred:
-            return 0
-        changed = event.source == self.preferred and self.source != self.preferred
-        if event.online is not None and (event.ts >= self.ts or changed):
+        if event.online is not None and (event.ts >= self.ts or self._outranks(event.source, self.source)):
             read = shown_count(event.online)
-            if read is not None:
+            if read is not None and not self._outranks(self.source, event.source):
                 self.value, self.exact = read
                 self.ts = event.ts
                 self.source = event.source
-        if event.total is None:
-            return 0
-        read = shown_count(event.total)
-        if read is None:
+        return 0 if event.total is None else self._rise(event.total, event.source)
+
+    def _rise(self, shown: Shown, source: str | None) -> int:
+        read = shown_count(shown)
+        if read is None or self._outranks(self.total_source, source):
             return 0
         before, total = self.total, read[0]
-        if before is None or changed:
-            self.total = total
+        if before is None or self._outranks(source, self.total_source):
+            self.total, self.total_source = total, source
             return 0
-        self.total = max(before, total)
+        self.total, self.total_source = max(before, total), source
         return self.total - before
+
+    def _outranks(self, source: str | None, other: str | None) -> bool:
+        return self.preferred is not None and source == self.preferred and other != self.preferred
 
     def snapshot(self) -> list[Any]:
         """The readings as plain data."""
-        return [self.value, self.ts, self.source, self.exact, self.total]
+        return [self.value, self.ts, self.source, self.exact, self.total, self.total_source]
 
     def restore(self, state: list[Any]) -> None:
         """The readings as they stood when `state` was taken."""
-        self.value, self.ts, self.source, self.exact, self.total = state
+        self.value, self.ts, self.source, self.exact, self.total, self.total_source = state
 
 
 class Masking:
