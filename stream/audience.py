@@ -3,14 +3,16 @@
 A session begins at a join and ends at a leave; a return within RETURN_MS continues it, and the time away counts.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from stream import series
-from stream.events import Shown, ViewerCount, shown_count
+from stream.events import Shown, ViewerCount, ViewerJoin, ViewerLeave, shown_count
 from stream.windows import SPAN_S, Buckets
 
 RETURN_MS = 30_000
-COHORT_S = 120  # a retention cohort is two minutes of joins
+LONGEST_MS = 1000 * max(series.SHORT)
 MASKED_FROM_EVENTS = 50
 MASKED_SHARE = 5  # one id with more than 1/5 of a source's events masks the source
 IDS_COUNTED_MAX = 5_000  # ids counted a source before those with under 1 % are let go
@@ -63,6 +65,40 @@ class Sessions:
         self.open -= 1
         self._count_short(session[0], ts - session[0], 1)
         self._watch(ts, -1)
+
+    def take(self, events: Iterable[ViewerJoin | ViewerLeave], second: int) -> None:
+        """Joins and leaves in the order of event time; the ordinary ones of a closing second without a call each."""
+        buckets = self.buckets
+        if second < buckets.end_s:
+            for event in events:
+                (self.join if type(event) is ViewerJoin else self.leave)(event.user, event.ts)
+            return
+        sessions, left = self.sessions, self._left
+        edge_ms = buckets.edge_s * 1000
+        began = gone = watch_ms = 0
+        for event in events:
+            user, ts = event.user, event.ts
+            if user is None:
+                self.nameless += 1 if type(event) is ViewerJoin else -1
+                continue
+            session = sessions.get(user)
+            if type(event) is ViewerJoin:
+                if session is None:
+                    sessions[user] = [ts, 0]
+                    began += 1
+                    watch_ms += edge_ms - ts
+                elif session[1]:
+                    self.join(user, ts)
+            elif session is not None and not session[1] and ts >= session[0]:
+                session[1] = left[user] = ts
+                gone += 1
+                watch_ms -= edge_ms - ts
+                if ts - session[0] < LONGEST_MS:
+                    self._count_short(session[0], ts - session[0], 1)
+        self.open += began - gone
+        self.began += began
+        buckets.column[series.BEGAN] += began
+        buckets.column[series.WATCH_MS] += watch_ms
 
     def second_begins(self) -> None:
         """The next second is being closed: everyone here stays for it unless they leave."""
@@ -191,7 +227,7 @@ class Masking:
     __slots__ = ("_counts", "events", "most")
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self.events = 0
         self.most = 0
 
@@ -203,9 +239,20 @@ class Masking:
         counts[user] = count
         if count > self.most:
             self.most = count
-        if len(counts) > IDS_COUNTED_MAX:
+        self._forget_rare()
+
+    def take_all(self, users: list[str]) -> None:
+        """As `take` for each of `users`; ids are let go afterwards."""
+        self.events += len(users)
+        counts = self._counts
+        counts.update(users)
+        self.most = max(self.most, *map(counts.__getitem__, set(users)))
+        self._forget_rare()
+
+    def _forget_rare(self) -> None:
+        if len(self._counts) > IDS_COUNTED_MAX:
             floor = self.events // 100
-            self._counts = {user: count for user, count in counts.items() if count > floor}
+            self._counts = Counter({user: count for user, count in self._counts.items() if count > floor})
 
     @property
     def masked(self) -> bool:
@@ -218,4 +265,5 @@ class Masking:
 
     def restore(self, state: list[Any]) -> None:
         """The counts as they stood when `state` was taken."""
-        self._counts, self.events, self.most = state
+        counts, self.events, self.most = state
+        self._counts = Counter(counts)

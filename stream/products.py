@@ -162,22 +162,15 @@ class Shelf:
             return
         last[key] = second
 
-    def expose(self, event: ProductExpose, second: int) -> None:
-        """The product's card was shown."""
-        self._count(event.product, EXPOSES, EXPOSED, event.user, second)
-
-    def click(self, event: ProductClick, second: int) -> None:
-        """The product's page was opened."""
-        self._count(event.product, CLICKS, CLICKERS, event.user, second)
-
-    def cart(self, event: CartAdd, second: int) -> None:
-        """Someone put it in the cart."""
-        self._count(event.product, CARTS, CARTERS, event.user, second)
-
-    def _count(self, product: str, events: int, people: int, user: str | None, second: int) -> None:
-        if self._touch(product, second):
-            self.panes.add(product, events, second, 1)
-            self._see(people, product, user, second)
+    def count(
+        self, events: int, people: int, group: Iterable[ProductExpose | ProductClick | CartAdd], second: int
+    ) -> None:
+        """Events of one type, each about a product: one more of the series `events`, and of `people` distinct users."""
+        for event in group:
+            product = event.product
+            if self._touch(product, second):
+                self.panes.add(product, events, second, 1)
+                self._see(people, product, event.user, second)
 
     def created(self, event: OrderCreated, second: int) -> None:
         """A line of an order that was placed."""

@@ -140,7 +140,7 @@ class RoomState:
             self.foreign += 1
             return
         self.late += 1
-        self._take(event, second)
+        self._take([event], second)
 
     # --- closing
 
@@ -183,8 +183,7 @@ class RoomState:
             self._last_event_s = second
             if len(events) > 1:
                 events.sort(key=_by_time)
-            for event in events:
-                self._take(event, second)
+            self._take(events, second)
         tally.end_second()
         self._before.keep(tally)
         self.closed += 1
@@ -199,35 +198,46 @@ class RoomState:
         if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < SPAN_S:
             self._say_line(every_product=False)
 
-    def _take(self, event: e.RoomEvent, second: int) -> None:
+    def _take(self, events: list[e.RoomEvent], second: int) -> None:
+        """Events of one second, in the order of event time; where a show begins among them they are parted."""
+        starts = [event for event in events if type(event) is e.RoomStart]
+        for start in starts:
+            if self.show is None or start.ts > self.show.show_ms:
+                at = events.index(start)
+                self._take_part(events[:at], second)
+                self._start_show(start.ts, second)
+                events = events[at:]
+            elif not self.show.started:  # events came in before the start they belong to
+                self.show.show_ms = start.ts
+        self._take_part(events, second)
+
+    def _take_part(self, events: list[e.RoomEvent], second: int) -> None:
+        if not events:
+            return
+        groups = self.tally.take(events, second)
+        if groups.keys() & _MATTER:
+            for event in events:
+                if type(event) in _MATTER:
+                    self._matter(event, second)
+
+    def _matter(self, event: e.RoomEvent, second: int) -> None:
+        """Events that are more than a count."""
         kind = type(event)
-        if kind in _RULES:
-            self._rule(event, second)
-        self.tally.take(event, second)
+        if kind is e.RoomEnd and self.show is not None and self.show.ended_ms is None:
+            self._ended_now = True
+        elif kind is e.CatalogueSet:
+            assert isinstance(event, e.CatalogueSet)
+            self._catalogue = {}
+            for product in event.products:  # of several variants the first names the product
+                self._catalogue.setdefault(product.product, product)
+            self.tally.shelf.know(event.products)
+        elif kind is e.RundownSet:
+            assert isinstance(event, e.RundownSet)
+            self._rundown = tuple(sorted(event.items, key=attrgetter("order")))
         if kind in self.desk.LISTENS:
             self.desk.take(event, (second + 1) * 1000)
         if kind in _TOLD and self.show is not None:
             self.show.take(event)
-
-    def _rule(self, event: e.RoomEvent, second: int) -> None:
-        """Events that change what holds in the room."""
-        match event:
-            case e.RoomStart() if self.show is not None:
-                if event.ts > self.show.show_ms:
-                    self._start_show(event.ts, second)
-                elif not self.show.started:  # events came in before the start they belong to
-                    self.show.show_ms = event.ts
-            case e.RoomEnd() if self.show is not None and self.show.ended_ms is None:
-                self._ended_now = True
-            case e.CatalogueSet():
-                self._catalogue = {}
-                for product in event.products:  # of several variants the first names the product
-                    self._catalogue.setdefault(product.product, product)
-                self.tally.shelf.know(event.products)
-            case e.RundownSet():
-                self._rundown = tuple(sorted(event.items, key=attrgetter("order")))
-            case _:
-                pass
 
     def _start_show(self, show_ms: int, second: int) -> None:
         """A show begins at `show_ms`; from here on everything counts for it."""
@@ -368,7 +378,6 @@ class RoomState:
         self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
 
 
-_RULES = frozenset({e.RoomStart, e.RoomEnd, e.CatalogueSet, e.RundownSet})
 _TOLD = frozenset(
     {
         e.RoomStart,
@@ -382,6 +391,8 @@ _TOLD = frozenset(
         e.Violation,
     }
 )
+
+_MATTER = Desk.LISTENS | _TOLD | {e.CatalogueSet, e.RundownSet}
 
 
 def _said_ms(output: Prompt | PromptState | OfferProgress) -> int:

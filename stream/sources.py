@@ -3,6 +3,7 @@
 A source is declared by the settings or by a beat of its own; only such a source is missed.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -73,6 +74,20 @@ class Sources:
             source.beats = True
             self._declared[name] = source
         return True
+
+    def listens(self, name: str) -> bool:
+        """Whether each single event of this source matters: a declared one is missed when it is silent."""
+        return name in self._declared or name in self._named
+
+    def hear(self, name: str, kinds: Iterable[type], ts: int) -> None:
+        """Events of another source, the newest at `ts`; a beat among them declares it."""
+        source = self.by_name.get(name)
+        tags = [str(kind.__struct_config__.tag) for kind in kinds]  # type: ignore[attr-defined]  # event types
+        if source is not None and all(tag in source.types for tag in tags):
+            source.last_ms = max(source.last_ms, ts)
+            return
+        for tag in sorted(tags):
+            self.take(name, tag, ts)
 
     def silent(self, now_ms: int) -> tuple[Silence, ...]:
         """Declared sources silent at `now_ms` for longer than they may, in order of appearance."""

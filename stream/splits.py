@@ -2,7 +2,8 @@
 
 A part is a key such as `from=ads`, `ref=video7`, `region=tier1`, `scene=try-on`, `plan=p3`. A user belongs, for each
 kind, to the value their newest join carried; people counts of a part are the room's people who belong to it now.
-Joins and money belong where they happened: to the join's own value, to the payer's parts, to the scene then on.
+Joins and money belong where they happened: to the join's own value, to the parts the payer belongs to and the scene
+that is on at the end of that second.
 """
 
 from collections.abc import Iterable
@@ -50,7 +51,8 @@ class Splits:
         for part in parts:
             self.panes.add(part, JOINS, second, 1)
         if event.from_ == "ads" and event.ref is not None:
-            for part in self._plans.get(event.ref, ()):
+            plan = self._part("plan", event.ref)
+            for part in dict.fromkeys([plan, *self._plans.get(event.ref, ())]):
                 self.panes.add(part, JOINS, second, 1)
         if parts and event.user is not None:
             self._move(event.user, parts, people)
@@ -121,10 +123,10 @@ class Splits:
         """Another scene is on."""
         self.scene = self._part("scene", scene)
 
-    def joined_scene(self, second: int) -> None:
-        """A join while the present scene is on."""
+    def joined_scene(self, second: int, joins: int) -> None:
+        """Joins while the present scene is on."""
         if self.scene is not None:
-            self.panes.add(self.scene, JOINS, second, 1)
+            self.panes.add(self.scene, JOINS, second, joins)
 
     def paid(self, event: OrderPaid, second: int) -> None:
         """A payment counts for the payer's parts, the scene, and the ad channel the order names."""

@@ -1,9 +1,10 @@
 """Takes the events of a closing second, or a straggler, into sums, sessions, shelf and sources. It decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stream import events as e
+from stream import products
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
@@ -14,6 +15,8 @@ from stream.windows import NEVER, SAME, Buckets, Distinct
 
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
+Groups = dict[type, list[Any]]
+_SESSION = (e.ViewerJoin, e.ViewerLeave)
 _INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
 NAMED = {kind: named(str(kind.__struct_config__.tag)) for kind in e.RoomEvent.__args__}
 TAG = {kind: str(kind.__struct_config__.tag) for kind in e.RoomEvent.__args__}
@@ -38,32 +41,35 @@ class Tally:
         self.quiet_scene = False
         self.refunded_paid = 0  # orders of this show that were paid and refunded
         self._combos: dict[str, int] = {}
+        self._familiar: set[type] = set()  # event types, and those with a user, that `known` holds
+        self._named: set[type] = set()
         self._viewers = self.distinct[s.VIEWERS]
         self._interactors = self.distinct[s.INTERACTORS]
-        self._handlers: dict[type, Callable[[Any, int], None]] = {
+        # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
+        self._handlers: dict[type, Callable[[list[Any], int], None]] = {
+            e.SceneStart: self._scene,
+            e.AdSpend: self._spent,
             e.ViewerJoin: self._join,
-            e.ViewerLeave: self._leave,
+            e.ViewerLeave: lambda events, second: self.buckets.add(s.LEAVES, second, len(events)),
             e.ViewerCount: self._count,
-            e.RoomExposure: lambda event, second: self.buckets.add(s.EXPOSURES, second, event.count),
+            e.RoomExposure: lambda events, second: self._sum(s.EXPOSURES, [one.count for one in events], second),
             e.Like: self._like,
-            e.Follow: self._follow,
-            e.Share: lambda event, second: self.buckets.add(s.SHARES, second, 1),
-            e.FanclubJoin: self._fanclub,
+            e.Follow: lambda events, second: self._people(s.FOLLOWS, s.FOLLOWERS, events, second),
+            e.Share: lambda events, second: self.buckets.add(s.SHARES, second, len(events)),
+            e.FanclubJoin: lambda events, second: self._people(s.FANCLUB_JOINS, s.FANS, events, second),
             e.Gift: self._gift,
-            e.PrivateJoin: lambda event, second: self.buckets.add(s.PRIVATE_JOINS, second, 1),
-            e.Chat: self._chat,
-            e.ProductPin: lambda event, second: self.shelf.pin(event),
-            e.ProductUnpin: lambda event, second: self.shelf.unpin(event),
+            e.PrivateJoin: lambda events, second: self.buckets.add(s.PRIVATE_JOINS, second, len(events)),
+            e.Chat: lambda events, second: self._people(s.CHATS, s.CHATTERS, events, second),
+            e.ProductPin: lambda events, second: self._each(self.shelf.pin, events),
+            e.ProductUnpin: lambda events, second: self._each(self.shelf.unpin, events),
             e.ProductExpose: self._expose,
             e.ProductClick: self._click,
             e.CartAdd: self._cart,
             e.OrderCreated: self._created,
             e.OrderPaid: self._paid,
             e.OrderRefunded: self._refunded,
-            e.StockLevel: self.shelf.stock,
-            e.AdSpend: self._spent,
+            e.StockLevel: self._stock,
             e.HostSpeech: self._speech,
-            e.SceneStart: self._scene,
         }
 
     def start_show(self, second: int) -> None:
@@ -77,6 +83,7 @@ class Tally:
         self.online.clear()
         self.masking = {}
         self.known = Known()
+        self._familiar, self._named = set(), set()
         self.speech_ms = self.order_ms = None
         self.quiet_scene = False
         self.refunded_paid = 0
@@ -89,27 +96,70 @@ class Tally:
         self.shelf.panes.step()
         self.splits.panes.step()
 
-    def take(self, event: e.RoomEvent, second: int) -> None:
-        """An event of the second being closed or of an earlier one."""
-        kind = type(event)
-        user = event.user
-        if user is not None:
-            self._seen(self._viewers, user, second)
-            source = event.source
-            masking = self.masking.get(source)
-            if masking is None:
-                masking = self.masking[source] = Masking()
-            masking.take(user)
-            self._learn(USER)
-            self._learn(NAMED[kind])
+    def take(self, events: Sequence[e.RoomEvent], second: int) -> Groups:
+        """Events of the second being closed, in the order of event time, or a straggler of an earlier one.
+
+        Returns them by type.
+        """
+        groups: Groups = {}
+        for event in events:
+            try:
+                groups[type(event)].append(event)
+            except KeyError:
+                groups[type(event)] = [event]
+        if not groups.keys() <= self._familiar:
+            for kind in groups:
+                self._learn(TAG[kind])
+            self._familiar |= groups.keys()
+        self._take_users(events, groups, second)
+        self._take_sources(events)
+        if e.ViewerLeave in groups:
+            self.sessions.take([event for event in events if isinstance(event, _SESSION)], second)
+        elif e.ViewerJoin in groups:
+            self.sessions.take(groups[e.ViewerJoin], second)
+        for kind, handler in self._handlers.items():
+            if kind in groups:
+                handler(groups[kind], second)
+        return groups
+
+    def _take_users(self, events: Sequence[e.RoomEvent], groups: Groups, second: int) -> None:
+        users = {event.user for event in events}
+        users.discard(None)
+        if not users:
+            return
+        self._learn(USER)
+        self._see(self._viewers, users, second)
+        sources = dict.fromkeys([event.source for event in events])
+        for source in sources:
+            of = events if len(sources) == 1 else [event for event in events if event.source == source]
+            named_events = [event.user for event in of if event.user is not None]
+            if named_events:
+                masking = self.masking.get(source)
+                if masking is None:
+                    masking = self.masking[source] = Masking()
+                masking.take_all(named_events)
+        active: set[str | None] = set()
+        for kind, group in groups.items():
             if kind in _INTERACTIONS:
-                self._interactors.see(user, second, self.buckets)
-        if event.source is not None:
-            self.sources.take(event.source, TAG[kind], event.ts)
-        self._learn(TAG[kind])
-        handler = self._handlers.get(kind)
-        if handler is not None:
-            handler(event, second)
+                active.update([event.user for event in group])
+            if kind not in self._named and any(event.user is not None for event in group):
+                self._named.add(kind)
+                self._learn(NAMED[kind])
+        active.discard(None)
+        if active:
+            self._see(self._interactors, active, second)
+
+    def _take_sources(self, events: Sequence[e.RoomEvent]) -> None:
+        for source in dict.fromkeys([event.source for event in events]):
+            if source is None:
+                continue
+            if self.sources.listens(source):
+                for event in events:
+                    if event.source == source:
+                        self.sources.take(source, TAG[type(event)], event.ts)
+            else:
+                of = [event for event in events if event.source == source]
+                self.sources.hear(source, {type(event) for event in of}, of[-1].ts)
 
     def end_second(self) -> None:
         """Close the second: what is left at its end, who was seen again, and what may now be known."""
@@ -163,127 +213,130 @@ class Tally:
 
     # --- one method a type
 
-    def _join(self, event: e.ViewerJoin, second: int) -> None:
-        self.buckets.add(s.JOINS, second, 1)
-        if event.from_ is not None:
-            self._learn(FROM)
-            if event.from_ == "ads":
-                self.buckets.add(s.JOINS_ADS, second, 1)
-        self.sessions.join(event.user, event.ts)
-        self.splits.join(event, second, self.distinct)
-        self.splits.joined_scene(second)
-
-    def _leave(self, event: e.ViewerLeave, second: int) -> None:
-        self.buckets.add(s.LEAVES, second, 1)
-        self.sessions.leave(event.user, event.ts)
-
-    def _count(self, event: e.ViewerCount, second: int) -> None:
-        rise = self.online.take(event)
-        if rise:
-            self.buckets.add(s.VIEW_RISE, second, rise)
-
-    def _like(self, event: e.Like, second: int) -> None:
-        self.buckets.add(s.LIKES, second, event.count)
-        self.buckets.add(s.LIKE_MESSAGES, second, 1)
-
-    def _follow(self, event: e.Follow, second: int) -> None:
-        self.buckets.add(s.FOLLOWS, second, 1)
-        self._person(s.FOLLOWERS, event.user, second)
-
-    def _fanclub(self, event: e.FanclubJoin, second: int) -> None:
-        self.buckets.add(s.FANCLUB_JOINS, second, 1)
-        self._person(s.FANS, event.user, second)
-
-    def _gift(self, event: e.Gift, second: int) -> None:
-        count, new = event.count, 1
-        if event.combo is not None:
-            key = f"{event.source}\n{event.user}\n{event.combo}"
-            before = self._combos.pop(key, None)
-            self._combos[key] = max(before or 0, count)
-            if len(self._combos) > COMBOS_MAX:
-                del self._combos[next(iter(self._combos))]
-            new = int(before is None)
-            count = max(0, count - (before or 0))
-        if new:
-            self.buckets.add(s.GIFTS, second, 1)
-        if count:
-            self.buckets.add(s.GIFT_VALUE, second, count * event.value)
-
-    def _chat(self, event: e.Chat, second: int) -> None:
-        self.buckets.add(s.CHATS, second, 1)
-        self._person(s.CHATTERS, event.user, second)
-
-    def _expose(self, event: e.ProductExpose, second: int) -> None:
-        self.buckets.add(s.EXPOSES, second, 1)
-        self._person(s.EXPOSED, event.user, second)
-        self.shelf.expose(event, second)
-
-    def _click(self, event: e.ProductClick, second: int) -> None:
-        self.buckets.add(s.CLICKS, second, 1)
-        self._person(s.CLICKERS, event.user, second)
-        self.shelf.click(event, second)
-
-    def _cart(self, event: e.CartAdd, second: int) -> None:
-        self.buckets.add(s.CARTS, second, 1)
-        self._person(s.CARTERS, event.user, second)
-        self.shelf.cart(event, second)
-
-    def _created(self, event: e.OrderCreated, second: int) -> None:
-        self.buckets.add(s.UNITS_CREATED, second, event.qty)
-        self.buckets.add(s.GMV_CREATED, second, event.amount)
-        self._order(s.ORDERS_CREATED, s.NAMELESS_CREATED, event.order, second)
-        self._person(s.CREATORS, event.user, second)
-        self.order_ms = max(self.order_ms or 0, event.ts)
-        self.shelf.created(event, second)
-
-    def _paid(self, event: e.OrderPaid, second: int) -> None:
-        self.buckets.add(s.UNITS_PAID, second, event.qty)
-        self.buckets.add(s.GMV_PAID, second, event.amount)
-        if event.user is not None:
-            self.buckets.add(s.GMV_NAMED, second, event.amount)
-        if event.channel is not None:
-            self._learn(CHANNEL)
-            self.buckets.add(s.GMV_AD, second, event.amount)
-        self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second, s.REFUNDS)
-        self._person(s.BUYERS, event.user, second)
-        if event.returning:
-            self._person(s.RETURNING, event.user, second)
-        if event.returning is not None:
-            self._learn(RETURNING)
-        self.splits.paid(event, second)
-        self.order_ms = max(self.order_ms or 0, event.ts)
-        self.shelf.paid(event, second, "order.created" not in self.known.seen)
-
-    def _refunded(self, event: e.OrderRefunded, second: int) -> None:
-        self.buckets.add(s.REFUNDED, second, event.amount)
-        if event.channel is not None:
-            self.buckets.add(s.REFUNDED_AD, second, event.amount)
-        self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second, s.ORDERS_PAID)
-        self.shelf.refunded(event, second)
-
-    def _speech(self, event: e.HostSpeech, second: int) -> None:
-        self.speech_ms = max(self.speech_ms or 0, event.ts)
-
-    def _scene(self, event: e.SceneStart, second: int) -> None:
-        self.quiet_scene = event.quiet
-        self.splits.begin_scene(event.scene)
-
-    def _spent(self, event: e.AdSpend, second: int) -> None:
-        self.buckets.add(s.AD_SPEND, second, event.amount)
-        self.splits.spent(event, second)
-
-    def _seen(self, distinct: Distinct, user: str, second: int) -> None:
-        before = distinct.see(user, second, self.buckets)
-        if before != SAME and self.splits.alive:
-            self.splits.seen(distinct.series, user, before, second)
-
-    def _person(self, series: int, user: str | None, second: int) -> None:
-        if user is None:
-            return
-        if series in PEOPLE:
-            self._seen(self.distinct[series], user, second)
+    def _see(self, distinct: Distinct, users: set[Any], second: int) -> None:
+        if self.splits.alive and distinct.series in PEOPLE:
+            for user in users:
+                before = distinct.see(user, second, self.buckets)
+                if before != SAME:
+                    self.splits.seen(distinct.series, user, before, second)
         else:
-            self.distinct[series].see(user, second, self.buckets)
+            distinct.see_all(users, second, self.buckets)
+
+    def _people(self, series: int | None, people: int, events: list[Any], second: int) -> None:
+        """Count events and, where they have users, people."""
+        if series is not None:
+            self.buckets.add(series, second, len(events))
+        users = {event.user for event in events}
+        users.discard(None)
+        if users:
+            self._see(self.distinct[people], users, second)
+
+    def _sum(self, series: int, amounts: list[int], second: int) -> None:
+        self.buckets.add(series, second, sum(amounts))
+
+    def _each(self, take: Callable[[Any], None], events: list[Any]) -> None:
+        for event in events:
+            take(event)
+
+    def _join(self, events: list[e.ViewerJoin], second: int) -> None:
+        self.buckets.add(s.JOINS, second, len(events))
+        if self.splits.scene is not None:
+            self.splits.joined_scene(second, len(events))
+        told = [
+            event for event in events if event.from_ is not None or event.ref is not None or event.segment is not None
+        ]
+        for event in told:
+            if event.from_ is not None:
+                self._learn(FROM)
+                if event.from_ == "ads":
+                    self.buckets.add(s.JOINS_ADS, second, 1)
+            self.splits.join(event, second, self.distinct)
+
+    def _count(self, events: list[e.ViewerCount], second: int) -> None:
+        self._sum(s.VIEW_RISE, [self.online.take(event) for event in events], second)
+
+    def _like(self, events: list[e.Like], second: int) -> None:
+        self._sum(s.LIKES, [event.count for event in events], second)
+        self.buckets.add(s.LIKE_MESSAGES, second, len(events))
+
+    def _gift(self, events: list[e.Gift], second: int) -> None:
+        for event in events:
+            count, new = event.count, 1
+            if event.combo is not None:
+                key = f"{event.source}\n{event.user}\n{event.combo}"
+                before = self._combos.pop(key, None)
+                self._combos[key] = max(before or 0, count)
+                if len(self._combos) > COMBOS_MAX:
+                    del self._combos[next(iter(self._combos))]
+                new = int(before is None)
+                count = max(0, count - (before or 0))
+            if new:
+                self.buckets.add(s.GIFTS, second, 1)
+            if count:
+                self.buckets.add(s.GIFT_VALUE, second, count * event.value)
+
+    def _expose(self, events: list[e.ProductExpose], second: int) -> None:
+        self._people(s.EXPOSES, s.EXPOSED, events, second)
+        self.shelf.count(products.EXPOSES, products.EXPOSED, events, second)
+
+    def _click(self, events: list[e.ProductClick], second: int) -> None:
+        self._people(s.CLICKS, s.CLICKERS, events, second)
+        self.shelf.count(products.CLICKS, products.CLICKERS, events, second)
+
+    def _cart(self, events: list[e.CartAdd], second: int) -> None:
+        self._people(s.CARTS, s.CARTERS, events, second)
+        self.shelf.count(products.CARTS, products.CARTERS, events, second)
+
+    def _created(self, events: list[e.OrderCreated], second: int) -> None:
+        self._sum(s.UNITS_CREATED, [event.qty for event in events], second)
+        self._sum(s.GMV_CREATED, [event.amount for event in events], second)
+        self._people(None, s.CREATORS, events, second)
+        for event in events:
+            self._order(s.ORDERS_CREATED, s.NAMELESS_CREATED, event.order, second)
+            self.shelf.created(event, second)
+        self.order_ms = max(self.order_ms or 0, events[-1].ts)
+
+    def _paid(self, events: list[e.OrderPaid], second: int) -> None:
+        self._sum(s.UNITS_PAID, [event.qty for event in events], second)
+        self._sum(s.GMV_PAID, [event.amount for event in events], second)
+        self._sum(s.GMV_NAMED, [event.amount for event in events if event.user is not None], second)
+        self._people(None, s.BUYERS, events, second)
+        counts_stock = "order.created" not in self.known.seen
+        for event in events:
+            self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second, s.REFUNDS)
+            self.shelf.paid(event, second, counts_stock)
+            if event.channel is not None:
+                self._learn(CHANNEL)
+                self.buckets.add(s.GMV_AD, second, event.amount)
+            if event.returning is not None:
+                self._learn(RETURNING)
+                if event.returning and event.user is not None:
+                    self.distinct[s.RETURNING].see(event.user, second, self.buckets)
+            self.splits.paid(event, second)
+        self.order_ms = max(self.order_ms or 0, events[-1].ts)
+
+    def _refunded(self, events: list[e.OrderRefunded], second: int) -> None:
+        self._sum(s.REFUNDED, [event.amount for event in events], second)
+        self._sum(s.REFUNDED_AD, [event.amount for event in events if event.channel is not None], second)
+        for event in events:
+            self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second, s.ORDERS_PAID)
+            self.shelf.refunded(event, second)
+
+    def _stock(self, events: list[e.StockLevel], second: int) -> None:
+        for event in events:
+            self.shelf.stock(event, second)
+
+    def _speech(self, events: list[e.HostSpeech], second: int) -> None:
+        self.speech_ms = max(self.speech_ms or 0, events[-1].ts)
+
+    def _scene(self, events: list[e.SceneStart], second: int) -> None:
+        self.quiet_scene = events[-1].quiet
+        self.splits.begin_scene(events[-1].scene)
+
+    def _spent(self, events: list[e.AdSpend], second: int) -> None:
+        self._sum(s.AD_SPEND, [event.amount for event in events], second)
+        for event in events:
+            self.splits.spent(event, second)
 
     def _order(self, series: int, nameless: int, order: str | None, second: int, other: int | None = None) -> None:
         """An order line; `other` is the count whose common orders make the refund rate."""

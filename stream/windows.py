@@ -187,6 +187,19 @@ class Distinct:
         buckets.add(self.series, second, 1)
         return before
 
+    def see_all(self, keys: set[str], second: int, buckets: Buckets) -> None:
+        """As `see` for each of `keys`; much cheaper where there are many, in the second being closed."""
+        last = self.last
+        if second < buckets.end_s or len(last) + len(keys) > self.limit:
+            for key in keys:
+                self.see(key, second, buckets)
+            return
+        befores = [*map(last.get, keys)]
+        moved = [before for before in befores if before is not None and before < second]
+        self.moved += moved
+        buckets.column[self.series] += len(moved) + befores.count(None)
+        last.update(dict.fromkeys(keys, second))
+
     def settle(self, buckets: Buckets) -> None:
         """Before the second is closed: keys seen again leave the second where they were last seen."""
         if self.moved:
