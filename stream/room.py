@@ -25,6 +25,7 @@ from stream.view import Before, Line, RoomView
 from stream.windows import SPAN_S
 from stream.worst import BENCHMARKS
 
+NEVER_MS = 1 << 62
 _by_time = attrgetter("ts")
 
 
@@ -74,6 +75,7 @@ class RoomState:
         self._before = Before()
         self._waiting: dict[int, list[e.RoomEvent]] = {}
         self._started = False  # whether any second was closed
+        self._due_ms = NEVER_MS  # room time at which there is a second to close
         self._last_event_s = 0
         self._currency: str | None = None
         self._catalogue: dict[str, Product] = {}
@@ -91,35 +93,33 @@ class RoomState:
         Raises RejectedEvent, with the room unharmed, when its time or currency cannot be meant.
         """
         clock = self.clock
-        clock.arrive(arrived_ms)
-        self._close_due()
+        if arrived_ms > clock.arrived_ms:
+            clock.arrive(arrived_ms)
+        if clock.now_ms >= self._due_ms:
+            self._close_due()
         if not e.TS_MIN_MS <= event.ts <= clock.arrived_ms + e.AHEAD_MAX_MS:
             event = e.settle_time(event, clock.arrived_ms)
         if event.stamped:
             self.stamped += 1
-        if event.id is not None and self._seen.again(event, (clock.now_ms or event.ts) // 1000):
+        ts = event.ts
+        if event.id is not None and self._seen.again(event, (clock.now_ms or ts) // 1000):
             self.duplicates += 1
             return False
-        kind = type(event)
-        if kind in e.MONEY:
-            self._check_currency(event)
-        clock.see(event.ts)
-        if kind in self.desk.ARRIVES:
-            self._answer(event)
-        second = event.ts // 1000
-        if second < self.tally.buckets.end_s:
-            self._straggler(event, second)
-        else:
-            try:
-                self._waiting[second].append(event)
-            except KeyError:
-                self._waiting[second] = [event]
+        if type(event) in _APART:
+            self._set_apart(event)
+        if ts >= clock.newest_ms:
+            clock.see(ts)
+        try:
+            self._waiting[ts // 1000].append(event)
+        except KeyError:
+            self._first_of_second(event, ts // 1000)
         return True
 
     def advance(self, now_ms: int) -> None:
         """Time has passed until `now_ms` (of the arrival clock); close what is due."""
         self.clock.arrive(now_ms)
-        self._close_due()
+        if self.clock.now_ms >= self._due_ms:
+            self._close_due()
 
     def finish(self) -> None:
         """No more events will come: close every waiting second; with lines on, say the last one."""
@@ -128,12 +128,24 @@ class RoomState:
         if self.config.line_every_s and self._started and self._lined_s != self.tally.buckets.end_s:
             self._say_line(every_product=True)
 
-    def _check_currency(self, event: e.RoomEvent) -> None:
-        assert isinstance(event, e.MoneyEvent)
-        if self._currency is None:
-            self._currency = event.currency
-        elif event.currency != self._currency:
-            raise RejectedEvent("currency", f"{event.currency} in a show that counts {self._currency}")
+    def _set_apart(self, event: e.RoomEvent) -> None:
+        """Money is in the show's currency, and what is asked for on arrival is answered before its second closes."""
+        if isinstance(event, e.MoneyEvent):
+            if self._currency is None:
+                self._currency = event.currency
+            elif event.currency != self._currency:
+                raise RejectedEvent("currency", f"{event.currency} in a show that counts {self._currency}")
+        else:
+            self.clock.see(event.ts)
+            self._answer(event)
+
+    def _first_of_second(self, event: e.RoomEvent, second: int) -> None:
+        """No event of this second waits: it is a straggler of a closed one, or opens a list of its own."""
+        if second < self.tally.buckets.end_s:
+            self._straggler(event, second)
+            return
+        self._waiting[second] = [event]
+        self._due_ms = min(self._due_ms, (second + 1) * 1000 + self.config.lateness_ms)
 
     def _straggler(self, event: e.RoomEvent, second: int) -> None:
         if self.show is not None and event.ts < self.show.show_ms and not isinstance(event, e.RoomStart):
@@ -148,6 +160,17 @@ class RoomState:
         due_s = (self.clock.now_ms - self.config.lateness_ms) // 1000
         if due_s > self.tally.buckets.end_s:
             self._close_until(due_s)
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """When the next second is to be closed: the next one, or where nothing is alive the first one waiting."""
+        second = self.tally.buckets.end_s
+        if not self._started or self._asleep(second):
+            if not self._waiting:
+                self._due_ms = NEVER_MS
+                return
+            second = min(self._waiting) if not self._started else second
+        self._due_ms = (second + 1) * 1000 + self.config.lateness_ms
 
     def _close_until(self, due_s: int) -> None:
         waiting, buckets = self._waiting, self.tally.buckets
@@ -158,12 +181,12 @@ class RoomState:
                     return
                 self._start_show(min(waiting[first_s], key=_by_time).ts, first_s)
             if self._asleep(buckets.end_s):
-                next_s = min(min(waiting, default=due_s), due_s)
+                if not waiting:
+                    return
+                next_s = min(min(waiting), due_s)
                 if next_s - buckets.end_s > SPAN_S:
                     self._skip(next_s - buckets.end_s)
                     continue
-                if not waiting:
-                    return
             self._close_second(buckets.end_s)
 
     def _asleep(self, second: int) -> bool:
@@ -254,6 +277,7 @@ class RoomState:
         self.tally.start_show(start_s)
         self._before.start(start_s)
         self._started = True
+        self._due_ms = 0  # look at once
         if closing:
             self.tally.begin_second()
         self.show = Show(self.room, show_ms)
@@ -369,6 +393,7 @@ class RoomState:
         for event in msgspec.convert(plain["waiting"], list[e.RoomEvent]):
             self._waiting.setdefault(event.ts // 1000, []).append(event)
         self._started = plain["started"]
+        self._due_ms = 0  # look at once
         self._last_event_s = plain["last_event_s"]
         self._said = (plain["said"][0], plain["said"][1])
         self._currency = plain["currency"]
@@ -392,6 +417,7 @@ _TOLD = frozenset(
     }
 )
 
+_APART = e.MONEY | Desk.ARRIVES
 _MATTER = Desk.LISTENS | _TOLD | {e.CatalogueSet, e.RundownSet}
 
 
