@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from agents import app as worker_app
-from agents import catalogues, export, gateway, glossary, recaps, replay
+from agents import catalogues, export, gateway, glossary, recaps, replay, verify
 from agents import demo as demo_show
 from agents import dry_run as dry
 from agents.settings import Settings, from_env, load_playbook, room_config
@@ -22,6 +22,7 @@ from stream.errors import LiveroomError
 T = TypeVar("T")
 
 FAILED = 1  # something could not be done; the message says what to do
+VERIFY_LINES = 50  # a screen of differences tells as much as all of them
 USAGE = 2  # click's own
 DATA = 3  # done, but some input could not be taken
 
@@ -41,6 +42,7 @@ def main(verbose: bool) -> None:
       liveroom replay show.ndjson.gz --speed 10      a recording into a running worker
       liveroom dry-run show.ndjson.gz --out out      a recording through the core alone
       liveroom recap my-room --out recap             files of the show for analysts
+      liveroom verify my-room                        are its numbers those of the log?
     """
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -141,6 +143,22 @@ def recap(room: str, out: Path, show: int | None) -> None:
     record = _finish(recaps.load(settings, room, show))
     for path in _guard(lambda: export.write(record, out, settings.language)):
         click.echo(path)
+
+
+@main.command("verify")
+@click.argument("room")
+def verify_command(room: str) -> None:
+    """Recompute a room's show from the log in a fresh core and compare every number with the live one.
+
+    Needs the settings of the workers, and the log back to the beginning of the show. Exits with 1 when something
+    differs.
+    """
+    report = _finish(verify.verify(_settings(), room))
+    for difference in report.differences[:VERIFY_LINES]:
+        click.echo(difference.line(), err=True)
+    click.echo(report.line())
+    if report.differences:
+        sys.exit(FAILED)
 
 
 @main.command()

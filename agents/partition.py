@@ -7,6 +7,9 @@ from agents.store import Fence
 from stream.room import RoomState
 
 NEVER_SAVED = -1
+TICK_KEY = b"~clock"
+TICK = b'{"type":"clock.tick","room":"~clock"}'
+"""Time itself is in the log: one such record a second and partition, so that a replay decides as the first run did."""
 
 
 class Kept:

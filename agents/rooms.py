@@ -19,7 +19,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from agents.outbox import Outbox, Record, Send
-from agents.partition import NEVER_SAVED, Kept, Partition
+from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.settings import Settings, room_config
 from agents.store import Fence, Refused, Snapshot, Store, pack, unpack
 from agents.telemetry import Telemetry
@@ -33,9 +33,6 @@ from stream.room import RoomState, Said, ShowEnded
 
 logger = logging.getLogger(__name__)
 
-TICK_KEY = b"~clock"
-TICK = b'{"type":"clock.tick","room":"~clock"}'
-"""Time itself is in the log: one such record a second and partition, so that a replay decides as the first run did."""
 RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
 SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
 SAVE_BYTES = 4_000_000  # written at once; Redis serves nobody else meanwhile
@@ -301,10 +298,10 @@ class Rooms:
         marks, blobs = [], {}
         for kept in list(partition.rooms.values()):
             if kept.changed():
-                began = time.perf_counter()
+                began = time.thread_time()  # a process that was stopped meanwhile has not worked for so long
                 marks.append((kept, kept.offset, kept.state.closed))
                 blobs[kept.state.room] = pack(Snapshot(kept.state.room, kept.offset, kept.state.snapshot()))
-                self._save_s += time.perf_counter() - began
+                self._save_s += time.thread_time() - began
                 await asyncio.sleep(0)
         await self.outbox.settled()
         if self.partitions.get(partition.number) is not partition or partition.lost:

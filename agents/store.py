@@ -327,6 +327,23 @@ class Store:
         blob: bytes | None = await self._redis.get(snapshot_key(room))
         return blob
 
+    async def partition_of(self, room: str, partitions: int) -> int | None:
+        """The partition whose worker saved this room."""
+        for partition in range(partitions):
+            if await self._redis.sismember(members_key(self._topic, partition), room):
+                return partition
+        return None
+
+    async def numbers(self, room: str) -> dict[str, bytes]:
+        """The published numbers of a room: `at_ms`, `n:<number>`, `p:<product>`."""
+        held: dict[bytes, bytes] = await self._redis.hgetall(numbers_key(room))
+        return {name.decode(): value for name, value in held.items()}
+
+    async def entries(self, room: str) -> dict[str, tuple[str, bytes]]:
+        """What a room's stream holds, by entry id: (kind, data)."""
+        entries = await self._redis.xrange(prompts_key(room))
+        return {id_.decode(): (fields[b"kind"].decode(), fields[b"data"]) for id_, fields in entries}
+
     async def rooms(self) -> list[str]:
         """Every room ever published."""
         return sorted(room.decode() for room in await self._redis.hkeys(ROOMS))

@@ -44,6 +44,7 @@ PUT_TOGETHER = {
     "app": {"eventlog", "outbox", "rooms", "topics", "transport"},  # the worker's parts
     "rooms": {"outbox", "partition", "transport"},  # what it holds, and where its words go
     "outbox": {"partition"},
+    "verify": {"partition"},  # what a tick is
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
     "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams

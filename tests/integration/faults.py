@@ -1,0 +1,353 @@
+"""Rooms on the air, workers that die, and the oracle: what a fresh core makes of the very same log.
+
+A stage has three partitions with two rooms on each. Its events come at a steady pace while a test does its worst.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from agents import dry_run, embedded, replay, simulate, verify
+from agents.settings import Settings, load_playbook
+from agents.topics import create_topics
+from stream import events as ev
+from stream.room import RoomConfig
+from tests.integration.workers import environment, numbers, wait_until
+
+PARTITIONS = 3
+END_MS = 1_760_000_000_000
+READY_S = 60.0  # three starts at once on two busy cores
+STOP_S = 40.0
+SETTLE_S = 90.0
+SESSION_S = 3
+ROOT = Path(__file__).parents[2]
+SUMS = ("joins", "leaves", "chats", "likes", "follows", "shares", "gifts", "clicks", "carts", "orders_paid", "gmv_paid")
+_numbers = itertools.count(1)
+
+
+def room_names(a_partition: int = 2, partitions: int = PARTITIONS) -> list[str]:
+    """Names of rooms, as many on each partition."""
+    found: dict[int, list[str]] = {partition: [] for partition in range(partitions)}
+    place = DefaultPartitioner()
+    for number in itertools.count(1):
+        name = f"room-{number}"
+        held = found[place(name.encode(), list(found), list(found))]
+        if len(held) < a_partition:
+            held.append(name)
+        if all(len(names) == a_partition for names in found.values()):
+            return sorted(itertools.chain.from_iterable(found.values()))
+    raise AssertionError
+
+
+class Stage:
+    """Topics, a group and simulated shows of their own on given servers."""
+
+    def __init__(self, broker: str, redis_url: str, scratch: Path, minutes: int = 15, a_partition: int = 2) -> None:
+        mine = f"f{os.getpid()}-{next(_numbers)}"
+        self.settings = Settings(
+            kafka=broker,
+            redis=redis_url,
+            group=f"{mine}.group",
+            events_topic=f"{mine}.events",
+            rejected_topic=f"{mine}.rejected",
+            prompts_topic=f"{mine}.prompts",
+            partitions=PARTITIONS,
+            session_timeout_s=SESSION_S,
+            rebalance_timeout_s=3,
+            heartbeat_s=1,
+            snapshot_s=1,
+            publish_ms=300,
+            gateway_port=0,
+            metrics_port=0,
+        )
+        self.scratch = scratch
+        self.minutes = minutes
+        self.rooms = room_names(a_partition)
+        self.shows = {
+            room: list(simulate.show(seed, minutes, END_MS, room)) for seed, room in enumerate(self.rooms, start=1)
+        }
+        self.count = sum(map(len, self.shows.values()))
+        self.sent = 0  # of them, acknowledged by the broker; told twice a second
+        wanted = {
+            self.settings.events_topic: PARTITIONS,
+            self.settings.rejected_topic: 1,
+            self.settings.prompts_topic: 1,
+        }
+        asyncio.run(create_topics(broker, wanted))
+
+    def records(self) -> Iterator[replay.Record]:
+        """The events of all rooms as they arrive."""
+        return heapq.merge(*map(replay.records_of, self.shows.values()), key=lambda record: record.at_ms)
+
+    def play(self, seconds: float) -> None:
+        """Send everything, in about `seconds`; 0: as fast as it goes."""
+        speed = self.minutes * 60 / seconds if seconds else float("inf")
+        records = list(self.records())
+
+        def tell(sent: int) -> None:
+            self.sent = sent
+
+        sent, _ = asyncio.run(replay.produce(self.settings, records, speed, tell))
+        assert sent == len(records)
+        self.sent = sent
+
+    def wait_sent(self, by: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many more events are in the log."""
+        goal = self.sent + by
+        wait_until(lambda: self.sent >= goal, timeout_s, f"{goal} events sent")
+
+    @contextlib.contextmanager
+    def playing(self, seconds: float) -> Iterator[threading.Thread]:
+        """`play` beside the block; the block's end waits for its own."""
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.play(seconds)
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=work, name="play")
+        thread.start()
+        try:
+            yield thread
+        finally:
+            thread.join(seconds + SETTLE_S)
+        assert not thread.is_alive(), "the events were not sent in time"
+        if failed:
+            raise failed[0]
+
+    # --- what stands in Redis
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator["redis.Redis[bytes]"]:
+        with redis.Redis.from_url(self.settings.redis, socket_timeout=5) as connection:
+            yield connection
+
+    def wait_until_done(self, timeout_s: float = SETTLE_S) -> float:
+        """Every room has closed its last second and was saved since; how long that took."""
+        began = time.monotonic()
+        with self.client() as client:
+            for room in self.rooms:
+                wait_until(lambda room=room: _at_ms(client, room) >= END_MS, timeout_s, f"the end of {room}")
+        ends = self.end_offsets()
+        wait_until(lambda: self._saved(ends), timeout_s, f"positions beyond {ends}")
+        return time.monotonic() - began
+
+    def _saved(self, ends: dict[int, int]) -> bool:
+        with self.client() as client:
+            held = client.hgetall(f"liveroom:positions:{self.settings.events_topic}")
+        positions = {int(partition): int(offset) for partition, offset in held.items()}
+        return all(positions.get(partition, 0) >= end for partition, end in ends.items())
+
+    def progressed(self, by: int = 1, timeout_s: float = 40.0) -> None:
+        """Wait until the saved positions have moved on by so many records."""
+        before = self.positions()
+        wait_until(lambda: self.positions() >= before + by, timeout_s, f"{by} more records saved after {before}")
+
+    def positions(self) -> int:
+        """The sum of the saved positions: how far the workers are."""
+        with self.client() as client:
+            return sum(map(int, client.hvals(f"liveroom:positions:{self.settings.events_topic}")))
+
+    def end_offsets(self) -> dict[int, int]:
+        """The end of each partition: the high watermark of a fetch, the only figure that every broker has right."""
+
+        async def ask() -> dict[int, int]:
+            return {partition: await _end(self.settings, partition) for partition in range(PARTITIONS)}
+
+        return asyncio.run(ask())
+
+    # --- the oracle
+
+    def check(self) -> None:
+        """Nothing lost, nothing twice: numbers and prompts of every room are those of a fresh core over the same log,
+        the sums those of the events that were sent, and the prompts topic holds each prompt.
+        """
+        said = self._check_rooms()
+        found = Counter(record for record in asyncio.run(self._prompts_in_kafka()))
+        missing = said - found.keys()
+        assert not missing, f"prompts not in Kafka: {missing}"
+        assert said, "the shows had no prompts: they prove nothing"
+
+    def _check_rooms(self) -> set[str]:
+        prompts: set[str] = set()
+        with self.client() as client:
+            for room in self.rooms:
+                report = asyncio.run(verify.verify(self.settings, room))
+                lines = "\n".join(difference.line() for difference in report.differences[:20])
+                assert not report.differences, f"{report.line()}\n{lines}"
+                assert report.begins == 0
+                found = numbers(client, room)
+                wanted = self.sums(room)
+                live = {name: found[f"{name}_show"]["value"] for name in SUMS}
+                assert live == wanted, f"{room}: live sums differ from the events sent"
+                entries = [fields for _, fields in client.xrange(f"liveroom:prompts:{room}")]
+                issued = [
+                    (data["id"], data["state"])
+                    for fields in entries
+                    if fields[b"kind"] in (b"prompt", b"past")
+                    for data in [msgspec.json.decode(fields[b"data"])]
+                ]
+                assert len(issued) == len(set(issued)), f"{room}: a prompt is on the screen twice"
+                prompts |= {id_ for id_, _ in issued}
+        return prompts
+
+    def sums(self, room: str) -> dict[str, Any]:
+        """The sums of the show as the core alone makes them of the events sent."""
+        out = self.scratch / f"dry-{room}"
+        values = (ev.encode(arrival.event) for arrival in self.shows[room])
+        dry_run.dry_run(values, out, load_playbook(self.settings), RoomConfig(line_every_s=600))
+        last = msgspec.json.decode((out / "numbers.ndjson").read_bytes().splitlines()[-1])["numbers"]
+        return {name: last[f"{name}_show"]["value"] for name in SUMS}
+
+    async def _prompts_in_kafka(self) -> list[str]:
+        topic = msgspec.structs.replace(self.settings, events_topic=self.settings.prompts_topic)
+        async with aclosing(verify.records(topic, 0)) as log:
+            return [msgspec.json.decode(record.value)["id"] async for record in log if record.value]
+
+
+def _at_ms(client: "redis.Redis[bytes]", room: str) -> int:
+    return int(client.hget(f"liveroom:numbers:{room}", "at_ms") or 0)
+
+
+async def _end(settings: Settings, partition: int) -> int:
+    tp = TopicPartition(settings.events_topic, partition)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, group_id=None)
+    await asyncio.wait_for(consumer.start(), 15)
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, 0)
+        await consumer.getmany(tp, timeout_ms=5_000, max_records=1)
+        return consumer.highwater(tp) or 0
+    finally:
+        await consumer.stop()
+
+
+class Crew:
+    """Workers by number, each a process; what is not stopped by the test is stopped at the end."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.settings = settings
+        self.log = log
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._said: dict[int, Path] = {}
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def start(self, *numbers: int, **changes: Any) -> None:
+        """Start workers; `changes` are settings."""
+        settings = msgspec.structs.replace(self.settings, **changes)
+        for number in numbers:
+            said = self._said[number] = self.log.with_name(f"worker-{number}-{next(_numbers)}.out")
+            with self.log.open("ab") as messages, said.open("wb") as out:
+                self._processes[number] = subprocess.Popen(
+                    [sys.executable, "-m", "agents", "-v", "worker"],
+                    env=environment(settings),
+                    stdout=out,
+                    stderr=messages,
+                    cwd=ROOT,
+                )
+
+    def ready(self, *numbers: int) -> None:
+        """Wait until these workers say so."""
+        for number in numbers:
+            process, said = self._processes[number], self._said[number]
+            wait_until(lambda p=process, s=said: s.read_text() or p.poll() is not None, READY_S, f"worker {number}")
+            assert said.read_text(), f"worker {number} ended with {process.poll()}; {self.messages()}"
+
+    def kill(self, number: int) -> None:
+        """SIGKILL."""
+        self._processes[number].kill()
+        self._processes[number].wait(STOP_S)
+
+    def terminate(self, number: int) -> None:
+        """SIGTERM, and wait for the polite end."""
+        process = self._processes[number]
+        process.terminate()
+        code = process.wait(STOP_S)
+        assert code == 0, f"worker {number} ended with {code}; {self.messages()}"
+
+    def pause(self, number: int) -> None:
+        """SIGSTOP."""
+        self._processes[number].send_signal(signal.SIGSTOP)
+
+    def resume(self, number: int) -> None:
+        """SIGCONT."""
+        self._processes[number].send_signal(signal.SIGCONT)
+
+    def alive(self) -> list[int]:
+        """The workers that run."""
+        return [number for number, process in self._processes.items() if process.poll() is None]
+
+    def messages(self) -> str:
+        """The end of what the workers logged."""
+        return self.log.read_text()[-4_000:]
+
+
+class Restarted:
+    """A server that a test kills and starts again on its port."""
+
+    def __init__(self, make: Callable[[int], AbstractContextManager[embedded.Server]]) -> None:
+        self._make = make
+        self._context: AbstractContextManager[embedded.Server] | None = None
+        self._port = 0
+
+    def start(self) -> embedded.Server:
+        """Start it; from the second time on, on the port of the first."""
+        self._context = self._make(self._port)
+        self.server = self._context.__enter__()
+        self._port = self.server.port
+        return self.server
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop it, if it runs."""
+        context, self._context = self._context, None
+        if context is not None:
+            context.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def restarted(make: Callable[[int], AbstractContextManager[embedded.Server]]) -> Iterator[Restarted]:
+    """A server of this test alone, started."""
+    server = Restarted(make)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
