@@ -28,7 +28,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={scratch}/data
+log.dirs={directory}/data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -64,15 +64,21 @@ def fetch() -> None:
 
 
 @contextlib.contextmanager
-def kafka() -> Iterator[Server]:
-    """A broker on a free port while the block runs, empty at its start."""
-    with serve("kafka", _command, answers_metadata, timeout_s=START_TIMEOUT_S) as server:
+def kafka(port: int = 0, directory: Path | None = None) -> Iterator[Server]:
+    """A broker while the block runs, on a free port unless named; empty, or with what an earlier one left in
+    `directory`.
+    """
+
+    def command(on: int, scratch: Path) -> list[str]:
+        return _command(on, scratch, directory or scratch)
+
+    with serve("kafka", command, answers_metadata, port=port, timeout_s=START_TIMEOUT_S) as server:
         yield server
 
 
-def _command(port: int, scratch: Path) -> list[str]:
+def _command(port: int, scratch: Path, directory: Path) -> list[str]:
     properties = scratch / "server.properties"
-    properties.write_text(PROPERTIES.format(port=port, controller_port=free_port(), scratch=scratch))
+    properties.write_text(PROPERTIES.format(port=port, controller_port=free_port(), directory=directory))
     java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     java += ["-cp", f"{libs().resolve()}/*"]
     formatting = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)]
