@@ -21,7 +21,7 @@ from agents.outbox import Record
 from agents.rooms import Rooms
 from agents.settings import Settings, load_playbook
 from agents.store import Store
-from agents.topics import create_topics
+from agents.topics import create_topics, misfits
 from agents.transport import SCHEME, App
 from stream.errors import OperatorError
 
@@ -72,6 +72,8 @@ async def _check(settings: Settings, store: Store) -> None:
             f"topic {settings.events_topic} has {actual[settings.events_topic]} partitions, not {settings.partitions}; "
             f"set LIVEROOM_PARTITIONS to {actual[settings.events_topic]}"
         )
+    for misfit in await misfits(settings.kafka, wanted, settings.replication):
+        logger.warning("%s", misfit)
 
 
 @contextlib.asynccontextmanager

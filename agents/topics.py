@@ -2,9 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # aiokafka ships no types
+from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # the same
+    ConfigResource,
+    ConfigResourceType,
+)
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # the same
 
 from stream.errors import OperatorError
@@ -25,7 +29,7 @@ async def create_topics(
 ) -> dict[str, int]:
     """Make those of `topics` (name: partitions) that do not exist, and wait until every one has its leaders.
 
-    Returns the partitions each topic really has: one that existed keeps its own. `config` goes beside retention.ms.
+    Returns the partitions each topic really has: one that existed keeps its own. `config` goes on top of `safe`.
     Raises OperatorError.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000))
@@ -34,7 +38,7 @@ async def create_topics(
             await asyncio.wait_for(admin.start(), ANSWER_TIMEOUT_S)
         except ValueError as error:
             raise OperatorError(f"{bootstrap!r} names no broker ({error}); set LIVEROOM_KAFKA to host:port") from None
-        await _create(admin, topics, replication, {"retention.ms": str(RETENTION_MS)} | dict(config or {}))
+        await _create(admin, topics, replication, safe(replication) | dict(config or {}))
         return await _visible(admin, topics)
     except (KafkaError, OSError, TimeoutError, OverflowError) as error:
         raise OperatorError(
@@ -43,6 +47,55 @@ async def create_topics(
         ) from error
     finally:
         await admin.close()
+
+
+def safe(replication: int) -> dict[str, str]:
+    """The settings of our topics.
+
+    A record's time is its arrival at the broker, one clock for all; brokers that cannot do it keep the writer's time.
+    What is acknowledged outlives the loss of a broker, where there are enough of them.
+    """
+    return {
+        "retention.ms": str(RETENTION_MS),
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(max(1, replication - 1)),
+    }
+
+
+async def misfits(bootstrap: str, topics: Collection[str], replication: int = 1) -> list[str]:
+    """What is unsafe about topics that exist, each with what to do about it; a broker that does not say is trusted."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000))
+    try:
+        await asyncio.wait_for(admin.start(), ANSWER_TIMEOUT_S)
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+        answers = await admin.describe_configs(resources)
+    except (KafkaError, OSError, TimeoutError, ValueError):
+        return []
+    finally:
+        await admin.close()
+    found: list[str] = []
+    for _, _, _, topic, entries in (resource for answer in answers for resource in answer.resources):
+        found += _misfits(topic, {entry[0]: entry[1] for entry in entries}, replication)
+    return found
+
+
+def _misfits(topic: str, held: Mapping[str, str | None], replication: int) -> Iterator[str]:
+    wanted = safe(replication)
+    reasons = {
+        "retention.ms": "a show that is longer cannot be rebuilt from the log",
+        "message.timestamp.type": "rooms then go by the clocks of those who write",
+        "min.insync.replicas": "what was acknowledged may be lost with one broker",
+    }
+    for name, reason in reasons.items():
+        value = held.get(name)
+        if value is None or value == wanted[name]:
+            continue
+        if name != "message.timestamp.type" and (int(value) == -1 or int(value) >= int(wanted[name])):
+            continue
+        yield (
+            f"topic {topic} has {name}={value}: {reason}; set it with "
+            f"kafka-configs.sh --alter --topic {topic} --add-config {name}={wanted[name]}"
+        )
 
 
 async def _create(

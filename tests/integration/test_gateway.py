@@ -133,7 +133,7 @@ def test_a_missing_room_and_time_are_filled_and_nothing_else_is_touched(url: str
     event = json.loads(record.value)
     assert event["room"] == "r"
     assert event["stamped"] is True
-    assert event["ts"] == record.timestamp
+    assert 0 <= record.timestamp - event["ts"] < 5_000  # the broker stamps it a little later
 
 
 def test_seconds_and_a_clock_that_runs_ahead_are_mended_at_the_edge(url: str, settings: Settings) -> None:
