@@ -224,10 +224,11 @@ class Online:
 class Masking:
     """Whether a source hides its users behind one id: more than a fifth of at least 50 events carry the same one."""
 
-    __slots__ = ("_counts", "events", "most")
+    __slots__ = ("_counts", "_many", "events", "most")
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._many = False
         self.events = 0
         self.most = 0
 
@@ -242,15 +243,31 @@ class Masking:
         self._forget_rare()
 
     def take_all(self, users: list[str]) -> None:
-        """As `take` for each of `users`; ids are let go afterwards."""
+        """As `take` for each of `users`, of one second.
+
+        Once there were very many ids, one is counted on if it was kept, or makes up a fifth of a second.
+        """
         self.events += len(users)
         counts = self._counts
-        counts.update(users)
-        self.most = max(self.most, *map(counts.__getitem__, set(users)))
-        self._forget_rare()
+        if not self._many:
+            counts.update(users)
+            self.most = max(self.most, *map(counts.__getitem__, set(users)))
+            self._forget_rare()
+            return
+        here = Counter(users)
+        floor = len(users) // MASKED_SHARE
+        known = counts.keys() & here.keys()
+        if max(here.values()) > floor:
+            known |= {user for user, count in here.items() if count > floor}
+        if known:
+            for user in known:
+                counts[user] += here[user]
+            self.most = max(self.most, *map(counts.__getitem__, known))
+            self._forget_rare()
 
     def _forget_rare(self) -> None:
         if len(self._counts) > IDS_COUNTED_MAX:
+            self._many = True
             floor = self.events // 100
             self._counts = Counter({user: count for user, count in self._counts.items() if count > floor})
 
@@ -261,9 +278,9 @@ class Masking:
 
     def snapshot(self) -> list[Any]:
         """The counts as plain data."""
-        return [self._counts, self.events, self.most]
+        return [self._counts, self.events, self.most, self._many]
 
     def restore(self, state: list[Any]) -> None:
         """The counts as they stood when `state` was taken."""
-        counts, self.events, self.most = state
+        counts, self.events, self.most, self._many = state
         self._counts = Counter(counts)

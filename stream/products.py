@@ -1,6 +1,6 @@
 """The shelf: what each product sold and showed, its stock, and which one is pinned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
-from stream.windows import Panes
+from stream.panes import Panes
 
 (
     EXPOSES,
@@ -163,14 +163,42 @@ class Shelf:
         last[key] = second
 
     def count(
-        self, events: int, people: int, group: Iterable[ProductExpose | ProductClick | CartAdd], second: int
+        self, events: int, people: int, group: Sequence[ProductExpose | ProductClick | CartAdd], second: int
     ) -> None:
         """Events of one type, each about a product: one more of the series `events`, and of `people` distinct users."""
+        panes = self.panes
+        if second < panes.end_s - 1 or len(self.touched_s) + len(group) > PRODUCTS_MAX:
+            for event in group:
+                if self._touch(event.product, second):
+                    panes.add(event.product, events, second, 1)
+                    self._see(people, event.product, event.user, second)
+            return
+        last = self._last.setdefault(people, {})
+        places: list[int] = []
+        moves: list[tuple[int, int]] = []
         for event in group:
             product = event.product
-            if self._touch(product, second):
-                self.panes.add(product, events, second, 1)
-                self._see(people, product, event.user, second)
+            place = panes.place(product)
+            places.append(place + events)
+            user = event.user
+            if user is None:
+                continue
+            try:
+                users = last[product]
+            except KeyError:
+                users = last[product] = {}
+            before = users.get(user)
+            if before is None:
+                places.append(place + people)
+            elif before < second:
+                moves.append((place + people, before))
+            else:
+                continue
+            users[user] = second
+        panes.add_newest(places, [1] * len(places))
+        if moves:
+            panes.move_newest(moves)
+        self.touched_s.update(dict.fromkeys([event.product for event in group], second))
 
     def created(self, event: OrderCreated, second: int) -> None:
         """A line of an order that was placed."""
@@ -250,7 +278,7 @@ class Shelf:
         """Orders of the pinned product in the last minute, once it has been pinned for one; None before."""
         if self.pinned is None or self.panes.end_s * 1000 - self.pin_ts < 60_000:
             return None
-        rows = self.panes.totals.get(self.pinned)
+        rows = self.panes.sums(self.pinned)
         if rows is None:
             return 0
         orders = (ORDERS_CREATED, NAMELESS_CREATED) if created else (ORDERS_PAID, NAMELESS_PAID)

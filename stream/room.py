@@ -183,7 +183,7 @@ class RoomState:
             if self._asleep(buckets.end_s):
                 if not waiting:
                     return
-                next_s = min(min(waiting), due_s)
+                next_s = min(due_s, *waiting)
                 if next_s - buckets.end_s > SPAN_S:
                     self._skip(next_s - buckets.end_s)
                     continue

@@ -70,7 +70,7 @@ class ProductView:
         self.at_ms = at_ms
         self.stock: Stock | None = shelf.stocks.get(product)
         self._known = known
-        self._rows = shelf.panes.totals.get(product, _NOTHING)
+        self._rows = shelf.panes.sums(product) or _NOTHING
 
     def number(self, name: str) -> Number:
         """A number of the product by its key, or one of PRODUCT_SIGNALS. Raises KeyError for another name."""

@@ -168,7 +168,7 @@ def _product(
     product: str, show: Show, tally: Tally, catalogued: Product | None, known: Known, at_ms: int
 ) -> ProductRow:
     shelf = tally.shelf
-    rows = shelf.panes.totals.get(product)
+    rows = shelf.panes.sums(product)
     sums = rows[-1] if rows is not None else [0] * p.N_PRODUCT_SERIES
     stock, pinned = shelf.stocks.get(product), show.pins.get(product)
     paid = "order.paid" in known.seen

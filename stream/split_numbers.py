@@ -39,7 +39,9 @@ SHOW_ONLY = frozenset({"viewers", "clickers", "buyers", "pay_rate"})  # of a sce
 def part_line(splits: Splits, part: str, known: Known) -> dict[str, Number]:
     """Every known number of a part, by `<name>_<window>`."""
     kind = part.partition("=")[0]
-    rows = splits.panes.totals[part]
+    rows = splits.panes.sums(part)
+    if rows is None:
+        return {}
     numbers: dict[str, Number] = {}
     for row, window in enumerate(WINDOWS):
         totals = Totals(rows[row], 0, known, window == "show")

@@ -11,7 +11,8 @@ from typing import Any
 
 from stream import series as s
 from stream.events import AdSpend, OrderPaid, ViewerJoin
-from stream.windows import NEVER, Distinct, Panes
+from stream.panes import Panes
+from stream.windows import NEVER, Distinct
 
 (JOINS, GMV_PAID, AD_SPEND, VIEWERS, CLICKERS, BUYERS) = range(6)
 N_SPLIT_SERIES = 6
@@ -73,7 +74,7 @@ class Splits:
 
     def _part(self, kind: str, value: str) -> str:
         part = f"{kind}={value}"
-        if part in self.panes.totals or len(self.panes.totals) < PARTS_MAX:
+        if part in self.panes.place_of or len(self.panes.place_of) < PARTS_MAX:
             return part
         self.full = True
         return f"{kind}={OTHER}"
@@ -117,7 +118,7 @@ class Splits:
                     self.full = True
                     return
                 users.add(user)
-                self.panes.totals_of(self.scene)[-1][split] += 1
+                self.panes.add(self.scene, split, NEVER, 1)
 
     def begin_scene(self, scene: str) -> None:
         """Another scene is on."""

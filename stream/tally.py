@@ -11,7 +11,7 @@ from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
 from stream.products import Shelf
 from stream.sources import Silence, Sources
 from stream.splits import PEOPLE, Splits
-from stream.windows import NEVER, SAME, Buckets, Distinct
+from stream.windows import NEVER, SAME, Buckets, Distinct, settle
 
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
@@ -169,8 +169,7 @@ class Tally:
         if online is not None:
             column[s.ONLINE] = online
             column[s.ONLINE_KNOWN] = 1
-        for distinct in self.distinct.values():
-            distinct.settle(self.buckets)
+        settle(self.distinct.values(), self.buckets)
         self.buckets.step()
         if self.shelf.pinned is not None:
             self.shelf.watch_pitch("order.created" in self.known.seen)

@@ -194,7 +194,7 @@ class RoomView:
     def split_lines(self) -> dict[str, dict[str, Number]]:
         """Every known number of each part of the room."""
         splits, known = self._tally.splits, self._tally.known
-        return {part: part_line(splits, part, known) for part in splits.panes.totals}
+        return {part: part_line(splits, part, known) for part in splits.panes.place_of}
 
     def product_lines(self, products: Iterable[str]) -> dict[str, dict[str, Number]]:
         """Every known number of each of `products`."""

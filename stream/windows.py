@@ -102,16 +102,21 @@ class Buckets:
 
         The show's and the minutes' sums stay: there each second counts for itself.
         """
-        if len(seconds) < 32:
-            for second in seconds:
-                self._shift(series, second, -1)
+        for second in seconds:
+            self._shift(series, second, -1)
+
+    def forget_each(self, series: list[int], seconds: list[int]) -> None:
+        """As `forget`, of many series at once: one is taken away at each (series, second)."""
+        if len(seconds) < 8:  # below, array operations cost more than they save
+            for one, second in zip(series, seconds, strict=True):
+                self._shift(one, second, -1)
             return
         ages = self.end_s - np.array(seconds)
-        by_age = np.bincount(ages[ages <= SPAN_S], minlength=SPAN_S + 1)[1:]
-        held = np.flatnonzero(by_age)
-        self.ring[series, (self.end_s - 1 - held) % SPAN_S] -= by_age[held]
+        held = ages <= SPAN_S
+        ages, rows = ages[held], np.array(series)[held]
+        np.subtract.at(self.ring, (rows, (self.end_s - ages) % SPAN_S), 1)
         for row, size in enumerate(_SIZES):
-            self.totals[row, series] -= by_age[:size].sum()
+            self.totals[row] -= np.bincount(rows[ages <= size], minlength=self.n_series)
 
     def between(self, series: int, start_s: int, end_s: int) -> int:
         """Sum over [start_s, end_s), as far as it is held."""
@@ -148,6 +153,20 @@ class Buckets:
         self.totals[:] = state["totals"]
         self.show[:] = state["show"]
         self.minutes = {minute: np.array(sums, np.int64) for minute, sums in state["minutes"]}
+
+
+def settle(distincts: Iterable["Distinct"], buckets: Buckets) -> None:
+    """Before the second is closed: keys seen again leave the seconds where they were last seen."""
+    seconds: list[int] = []
+    series: list[int] = []
+    for distinct in distincts:
+        moved = distinct.moved
+        if moved:
+            seconds += moved
+            series += [distinct.series] * len(moved)
+            distinct.moved = []
+    if seconds:
+        buckets.forget_each(series, seconds)
 
 
 class Distinct:
@@ -200,96 +219,8 @@ class Distinct:
         buckets.column[self.series] += len(moved) + befores.count(None)
         last.update(dict.fromkeys(keys, second))
 
-    def settle(self, buckets: Buckets) -> None:
-        """Before the second is closed: keys seen again leave the second where they were last seen."""
-        if self.moved:
-            buckets.forget(self.series, self.moved)
-            self.moved = []
-
     def clear(self) -> None:
         """Forget every key."""
         self.last = {}
         self.moved = []
         self.full = False
-
-
-class Panes:
-    """Rolling sums of few series for many keys, most of them quiet: one small list a key and second with something.
-
-    `totals[key]` is [1 min, 5 min, 10 min, show], each a list of `n_series` sums.
-    """
-
-    __slots__ = ("_panes", "end_s", "n_series", "totals")
-
-    def __init__(self, n_series: int) -> None:
-        self.n_series = n_series
-        self._panes: dict[int, dict[str, list[int]]] = {}
-        self.totals: dict[str, list[list[int]]] = {}
-        self.end_s = 0
-
-    def start(self, second: int) -> None:
-        """Stand at the beginning of `second`, empty."""
-        self._panes = {}
-        self.totals = {}
-        self.end_s = second
-
-    def totals_of(self, key: str) -> list[list[int]]:
-        """The sums of `key`, which is known from now on."""
-        totals = self.totals.get(key)
-        if totals is None:
-            totals = self.totals[key] = [[0] * self.n_series for _ in range(len(_SIZES) + 1)]
-        return totals
-
-    def add(self, key: str, series: int, second: int, amount: int, shown: bool = True) -> None:
-        """Add to a second before `end_s`; `shown` False leaves the show's sum."""
-        totals = self.totals_of(key)
-        if shown:
-            totals[-1][series] += amount
-        age = self.end_s - second
-        if age > _SIZES[-1]:
-            return
-        pane = self._panes.get(second)
-        if pane is None:
-            pane = self._panes[second] = {}
-        sums = pane.get(key)
-        if sums is None:
-            sums = pane[key] = [0] * self.n_series
-        sums[series] += amount
-        for row, size in enumerate(_SIZES):
-            if age <= size:
-                totals[row][series] += amount
-
-    def step(self) -> None:
-        """Move on by one second, before what happened in it is added: let go what leaves the windows."""
-        panes = self._panes
-        if panes:
-            for row, size in enumerate(_SIZES):
-                pane = panes.get(self.end_s - size)
-                if pane:
-                    for key, sums in pane.items():
-                        self.totals[key][row] = [a - b for a, b in zip(self.totals[key][row], sums, strict=True)]
-            panes.pop(self.end_s - _SIZES[-1], None)
-        self.end_s += 1
-
-    def skip(self, seconds: int) -> None:
-        """Move on by `seconds` seconds, more than any window, with nothing in them."""
-        self.end_s += seconds
-        self._panes = {}
-        for rows in self.totals.values():
-            for row in range(len(_SIZES)):
-                rows[row] = [0] * self.n_series
-
-    def active(self) -> Iterable[str]:
-        """Keys with something in the 10-minute window, in order of appearance."""
-        held = {key for pane in self._panes.values() for key in pane}
-        return [key for key in self.totals if key in held]
-
-    def snapshot(self) -> dict[str, Any]:
-        """The sums as plain data."""
-        return {"end_s": self.end_s, "panes": list(self._panes.items()), "totals": self.totals}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """The sums as they stood when `state` was taken."""
-        self.end_s = state["end_s"]
-        self._panes = dict(state["panes"])
-        self.totals = state["totals"]

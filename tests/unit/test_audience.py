@@ -385,7 +385,7 @@ def test_a_source_of_very_many_users_is_still_judged() -> None:
         masking.take(f"u{n}")
         if n % 3 == 0:
             masking.take("111111")
-    (counts, events, most) = masking.snapshot()
+    counts, events, most, _ = masking.snapshot()
 
     assert masking.masked
     assert (events, most) == (26_667, 6_667)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream.windows import SPAN_S, WINDOWS_S, Buckets, Distinct, Panes
+from stream.panes import Panes
+from stream.windows import SPAN_S, WINDOWS_S, Buckets, Distinct, settle
 
 START = 1_760_000_017  # in the middle of a minute, and of the ring
 ROWS = {window: row for row, window in enumerate(WINDOWS_S)}
@@ -106,7 +107,7 @@ def test_a_key_is_counted_once_and_stays_while_it_was_last_seen_in_the_window() 
         if rows["events"][column] != ".":
             people.see(rows["events"][column], seconds.start, buckets)
         for _ in seconds:
-            people.settle(buckets)
+            settle([people], buckets)
             buckets.step()
         found["1m"].append(str(buckets.totals[ROWS["1m"], 0] or "."))
         found["5m"].append(str(buckets.totals[ROWS["5m"], 0] or "."))
@@ -227,7 +228,7 @@ def test_distinct_counts_equal_brute_force(script: list[tuple[int, list[str], in
     held: list[tuple[str, int]] = []
 
     def close() -> None:
-        people.settle(buckets)
+        settle([people], buckets)
         buckets.step()
 
     def check() -> None:
@@ -258,10 +259,10 @@ def test_beyond_its_limit_a_distinct_count_says_so() -> None:
     assert not people.full
 
     people.see("c", START, buckets)
-    people.settle(buckets)
+    settle([people], buckets)
     buckets.step()
     people.see("a", START + 1, buckets)
-    people.settle(buckets)
+    settle([people], buckets)
     buckets.step()
     assert people.full
     assert buckets.totals[0, 0] == 2
