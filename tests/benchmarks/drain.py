@@ -6,7 +6,6 @@ record are prompts sent by hand, which come out of a worker the moment they are 
 
 import asyncio
 import time
-import urllib.request
 
 import harness
 import workload
@@ -55,27 +54,21 @@ def drain(servers: Servers, workers: list[Process], partitions: int) -> tuple[Us
     return after.since(before), helped_after.since(helped_before)
 
 
-def counted(worker: Process) -> dict[str, float]:
-    """What a worker says at /metrics."""
-    with urllib.request.urlopen(worker.url(), timeout=10) as answer:
-        lines = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[:1] not in ("", "#")]
-    return {name: float(value) for name, value in lines}
-
-
 def measure(events: int, workers: int) -> dict[str, float]:
     """One run with servers of its own."""
     with harness.servers(partitions=workers, lateness_ms=workload.LATENESS_MS) as servers:
         fill(servers, events, workers)
         if workers == 1:
             with harness.process("worker", servers) as worker:
-                return _run(servers, [worker], events)
+                return measured(servers, [worker], events)
         with harness.process("worker", servers) as first, harness.process("worker", servers) as second:
-            return _run(servers, [first, second], events)
+            return measured(servers, [first, second], events)
 
 
-def _run(servers: Servers, workers: list[Process], events: int) -> dict[str, float]:
+def measured(servers: Servers, workers: list[Process], events: int) -> dict[str, float]:
+    """The figures of workers that were just started on a log of `events` events; checks that they did all the work."""
     spent, helped = drain(servers, workers, servers.settings.partitions)
-    said = [counted(worker) for worker in workers]
+    said = [harness.samples(worker.url()) for worker in workers]
     for name in ("liveroom_late_total", "liveroom_duplicates_total"):
         assert not any(samples.get(name) for samples in said), f"{name} is not 0: the work was another"
     applied = int(sum(samples["liveroom_events_total"] for samples in said))

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from aiokafka import AIOKafkaProducer  # noqa: E402
 
 from agents import embedded  # noqa: E402
 from agents.settings import Settings  # noqa: E402
-from agents.store import prompts_key  # noqa: E402
+from agents.store import positions_key, prompts_key  # noqa: E402
 from agents.topics import create_topics  # noqa: E402
 
 READY_TIMEOUT_S = 60.0
@@ -129,6 +129,15 @@ class Process:
         return self._url
 
 
+def wait_until(true: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Returns when `true()` is. Raises SystemExit after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(0.1)
+
+
 def wait_ready(gateway: Process) -> str:
     """The address of a gateway that has found broker and Redis. Raises SystemExit when it does not."""
     url, deadline = gateway.url(), time.monotonic() + READY_TIMEOUT_S
@@ -167,6 +176,13 @@ def process(command: str, servers: Servers) -> Iterator[Process]:
         child.stdout.close()
         if code:
             print(f"the {command} ended with {code}:\n{log.read_text()[-2000:]}", file=sys.stderr)
+
+
+def samples(url: str) -> dict[str, float]:
+    """What a process says at its /metrics."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        lines = [line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[:1] not in ("", "#")]
+    return {name: float(value) for name, value in lines}
 
 
 # --- records
@@ -257,6 +273,13 @@ class Markers:
 
     def close(self) -> None:
         self._redis.close()
+
+
+def position(settings: Settings, partition: int) -> int:
+    """The next offset that a worker has saved for a partition; 0 before it has."""
+    with redis.Redis.from_url(settings.redis) as client:
+        held: Any = client.hget(positions_key(settings.events_topic), str(partition))
+    return int(held or 0)
 
 
 # --- figures
