@@ -92,7 +92,7 @@ def room_config(settings: Settings, line_every_s: int = 0) -> RoomConfig:
         lateness_ms=settings.lateness_ms,
         language=settings.language,
         online_source=settings.online_source or None,
-        sources=frozenset(filter(None, settings.sources.split(","))),
+        sources=frozenset(filter(None, map(str.strip, settings.sources.split(",")))),
         line_every_s=line_every_s,
         benchmarks=against,
     )
