@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from redis.exceptions import RedisError
 
-from agents.settings import Settings, load_playbook
-from agents.store import Store, unpack
+from agents.settings import Settings, load_playbook, room_config
+from agents.store import Store, revive
 from stream.errors import OperatorError
 from stream.recap import Recap
-from stream.room import RoomConfig, RoomState
+from stream.room import RoomState
 
 
 async def load(settings: Settings, room: str, show_ms: int | None = None) -> Recap:
@@ -22,8 +22,8 @@ async def load(settings: Settings, room: str, show_ms: int | None = None) -> Rec
         if blob is None:
             known = await store.rooms()
             raise OperatorError(f"no room {room!r} was saved; {_known('rooms', known)}")
-        state = RoomState(room, load_playbook(settings), RoomConfig(lateness_ms=settings.lateness_ms))
-        state.restore(unpack(room, blob).state)
+        state = RoomState(room, load_playbook(settings), room_config(settings))
+        revive(state, blob)
         state.finish()
         if state.show is not None and show_ms in (None, state.show.show_ms):
             return state.recap()

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.settings import Settings, room_config
-from agents.store import Fence, Refused, Snapshot, Store, pack, unpack
+from agents.store import Fence, Refused, Snapshot, Store, pack, revive
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
@@ -127,8 +127,11 @@ class Rooms:
             return held
         if held is not None:
             held.lost = True  # what it still had to say, the one loaded now says again
-        loaded = self.partitions[number] = await self._load(number, fence)
-        return loaded
+        try:
+            self.partitions[number] = await self._load(number, fence)
+        except Refused:
+            return None
+        return self.partitions[number]
 
     async def _recognised(self, number: int, position: int) -> bool:
         try:
@@ -146,19 +149,13 @@ class Rooms:
             await asyncio.sleep(0)
             state = RoomState(room, self.playbook, self._config)
             try:
-                snapshot = unpack(room, blob)
-                state.restore(snapshot.state)
-            except Exception as error:  # what lies in Redis may be anything, and must not keep the others from going on
-                why = (
-                    error
-                    if isinstance(error, SnapshotError)
-                    else f"the snapshot of room {room!r} is damaged: {error!r}"
-                )
-                aside = await self.store.set_aside(room)
-                logger.error("%s; it is kept as %s, and the room is rebuilt from the log", why, aside)
-                partition.next_offset = 0
+                offset = revive(state, blob)
+            except SnapshotError as error:
+                aside = await self.store.set_aside(number, fence, room)
+                logger.error("%s; it is kept as %s, and the room is rebuilt from the log", error, aside)
+                partition.next_offset, partition.saved_next = 0, NEVER_SAVED
                 continue
-            partition.rooms[room] = Kept(state, snapshot.offset)
+            partition.rooms[room] = Kept(state, offset)
             partition.hear(state.clock.arrived_ms)
         seconds = time.perf_counter() - began
         rooms = len(partition.rooms)

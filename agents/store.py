@@ -17,6 +17,7 @@ from agents.settings import Settings
 from stream import series
 from stream.errors import SnapshotError
 from stream.recap import Recap
+from stream.room import RoomState
 
 ROOMS = "liveroom:rooms"
 PROMPTS_KEPT = 5_000  # entries a room's stream keeps; a show has some hundred
@@ -137,6 +138,22 @@ def unpack(room: str, blob: bytes) -> Snapshot:
     return Snapshot(room, offset, state)
 
 
+def revive(state: RoomState, blob: bytes) -> int:
+    """Let a new room go on from a packed snapshot of it; the offset of the last record it holds. Raises SnapshotError.
+
+    What was written by anything may lie in Redis, so that reading it may fail in any way.
+    """
+    snapshot = unpack(state.room, blob)
+    try:
+        state.restore(snapshot.state)
+    except Exception as error:
+        raise SnapshotError(
+            f"the snapshot of room {state.room!r} is damaged ({error!r}); "
+            f"delete {snapshot_key(state.room)} to rebuild it from the log"
+        ) from error
+    return snapshot.offset
+
+
 # Each script runs whole or not at all, also in the append-only file. ARGV[1] is the partition, ARGV[2] the fence.
 _CLAIM = """
 local held = redis.call('HGET', KEYS[1], ARGV[1])
@@ -158,6 +175,14 @@ for i = 4, #KEYS do
   redis.call('SET', KEYS[i], ARGV[2 * i - 2])
 end
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[4]) end
+return 1
+"""
+)
+_ASIDE = (
+    _FENCED
+    + """
+redis.call('RENAME', KEYS[3], KEYS[4])
+redis.call('HDEL', KEYS[2], ARGV[1])
 return 1
 """
 )
@@ -208,7 +233,7 @@ for i = 1, #shows - tonumber(ARGV[5]) do redis.call('HDEL', KEYS[2], shows[i]) e
 return 1
 """
 )
-_SCRIPTS = (_CLAIM, _SAVE, _SAY, _PUBLISH, _KEEP_SHOW)
+_SCRIPTS = (_CLAIM, _SAVE, _ASIDE, _SAY, _PUBLISH, _KEEP_SHOW)
 
 
 class Store:
@@ -275,10 +300,15 @@ class Store:
         if not await self._run(_SAVE, keys, partition, str(fence), stands, place, *rooms):
             raise Refused
 
-    async def set_aside(self, room: str) -> str:
-        """Move an unreadable snapshot out of the way; returns where it now stands."""
+    async def set_aside(self, partition: int, fence: Fence, room: str) -> str:
+        """Move an unreadable snapshot out of the way, and its partition's position with it; returns where it stands.
+
+        A worker that dies before the room is rebuilt is followed by one that rebuilds it. Raises Refused.
+        """
         aside = f"liveroom:unreadable:{room}"
-        await self._redis.rename(snapshot_key(room), aside)
+        keys = [self._fences, positions_key(self._topic), snapshot_key(room), aside]
+        if not await self._run(_ASIDE, keys, partition, str(fence)):
+            raise Refused
         return aside
 
     async def say(self, partition: int, fence: Fence, room: str, entries: Sequence[Entry]) -> None:

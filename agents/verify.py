@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from agents.partition import TICK, TICK_KEY
 from agents.settings import Settings, load_playbook, room_config
-from agents.store import Snapshot, Store, unpack
+from agents.store import Store, revive
 from stream.errors import OperatorError, RejectedEvent
 from stream.events import decode
 from stream.prompts import Prompt
@@ -70,7 +70,7 @@ class Live(NamedTuple):
     """What stands in Redis of a room."""
 
     partition: int
-    snapshot: Snapshot
+    offset: int
     state: RoomState
     numbers: dict[str, bytes]
     entries: dict[str, tuple[str, bytes]]
@@ -108,10 +108,8 @@ async def _live(settings: Settings, room: str) -> Live:
         ) from None
     finally:
         await store.close()
-    snapshot = unpack(room, blob)
     state = _new(settings, room)
-    state.restore(snapshot.state)
-    return Live(partition, snapshot, state, numbers, entries)
+    return Live(partition, revive(state, blob), state, numbers, entries)
 
 
 def _new(settings: Settings, room: str) -> RoomState:
@@ -202,7 +200,7 @@ class _Check:
 
     def _beyond(self, record: Record) -> bool:
         """Was the snapshot taken before this record?"""
-        if record.offset <= self._live.snapshot.offset:
+        if record.offset <= self._live.offset:
             return False
         if _is_tick(record):
             return record.arrived_ms > self._live.state.clock.arrived_ms
