@@ -22,11 +22,15 @@ HERE = Path(__file__).parent
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs servers, and says so."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything in this folder needs servers, and says so; faults take minutes, and run when they are named."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+    if "faults" not in config.option.markexpr:
+        faults = [item for item in items if item.get_closest_marker("faults")]
+        items[:] = [item for item in items if item not in faults]
+        config.hook.pytest_deselected(items=faults)
 
 
 def required() -> bool:

@@ -20,6 +20,7 @@ class Proxy:
     delay_s: float = 0.0
     held: bool = False
     cut: bool = False
+    asked: int = 0  # bytes that went from clients to the server
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -38,6 +39,9 @@ class Proxy:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def _ask(self, size: int) -> None:
+        self.asked += size
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
@@ -47,8 +51,8 @@ class Proxy:
             self._writers.add(back)
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, back, lambda: False))
-                    both.create_task(self._pump(there, writer, lambda: self.held))
+                    both.create_task(self._pump(reader, back, lambda: False, self._ask))
+                    both.create_task(self._pump(there, writer, lambda: self.held, lambda _: None))
             finally:
                 self._writers.discard(back)
                 back.transport.abort()
@@ -58,7 +62,13 @@ class Proxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: Callable[[], bool]) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        held: Callable[[], bool],
+        told: Callable[[int], None],
+    ) -> None:
         while data := await reader.read(65_536):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
@@ -66,6 +76,7 @@ class Proxy:
                 await asyncio.sleep(0.02)
             writer.write(data)
             await writer.drain()
+            told(len(data))
         raise ConnectionResetError
 
 
