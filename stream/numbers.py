@@ -206,7 +206,7 @@ def dwell(totals: Totals) -> Number:
         return MISSING
     if not sums[s.JOINS]:
         return Number(None, "missing", sums[s.ONLINE], 0)
-    status = worst("estimated", known.status(("viewer.count",)), known.status(("viewer.join",)))
+    status = worst("estimated", online_mean(totals).status, known.status(("viewer.join",)))
     return Number(sums[s.ONLINE] / sums[s.JOINS], status, sums[s.ONLINE], sums[s.JOINS])
 
 
@@ -259,7 +259,7 @@ gmv_paid = counted(("order.paid",), s.GMV_PAID)
 ad_spend = counted(("ad.spend",), s.AD_SPEND)
 ad_joins = counted((FROM,), s.JOINS_ADS)
 gmv_ad = counted((CHANNEL,), s.GMV_AD)
-returning = people((RETURNING,), s.RETURNING)
+returning = People((RETURNING,), s.RETURNING)
 gmv_named = counted(("order.paid",), s.GMV_NAMED)
 
 

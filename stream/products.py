@@ -38,8 +38,9 @@ from stream.panes import Panes
     ORDERS_CREATED,
     ORDERS_PAID,
     REFUNDS,
-) = range(18)
-N_PRODUCT_SERIES = 18
+    NAMELESS_REFUNDED,
+) = range(19)
+N_PRODUCT_SERIES = 19
 
 
 class Stock(msgspec.Struct, gc=False, array_like=True):
@@ -249,6 +250,8 @@ class Shelf:
         self.panes.add(event.product, REFUNDED, second, event.amount)
         self._match(event.product, event.order, REFUNDS, ORDERS_PAID)
         self._see(REFUNDS, event.product, event.order, second)
+        if event.order is None:
+            self.panes.add(event.product, NAMELESS_REFUNDED, second, 1)
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""

@@ -13,9 +13,9 @@ import msgspec
 from stream import events as e
 from stream.catalogue import Product, RundownItem
 from stream.clock import RoomClock
+from stream.currency import Currencies
 from stream.dedupe import Seen
 from stream.desk import Desk
-from stream.errors import RejectedEvent
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState
 from stream.recap import PromptRow, Recap
@@ -77,13 +77,14 @@ class RoomState:
         self._started = False  # whether any second was closed
         self._due_ms = NEVER_MS  # room time at which there is a second to close
         self._last_event_s = 0
-        self._currency: str | None = None
+        self._currencies = Currencies()
         self._catalogue: dict[str, Product] = {}
         self._rundown: tuple[RundownItem, ...] = ()
         self._out: list[Output] = []
         self._said = (0, 0)
         self._ended_now = False
         self._lined_s = 0
+        self._final_s = -1
 
     # --- in
 
@@ -99,14 +100,18 @@ class RoomState:
             self._close_due()
         if not e.TS_MIN_MS <= event.ts <= clock.arrived_ms + e.AHEAD_MAX_MS:
             event = e.settle_time(event, clock.arrived_ms)
-        if event.stamped:
-            self.stamped += 1
         ts = event.ts
+        kind = type(event)
+        if kind in _PRICED:
+            self._currencies.judge(event)
         if event.id is not None and self._seen.again(event, (clock.now_ms or ts) // 1000):
             self.duplicates += 1
             return False
-        if type(event) in _APART:
-            self._set_apart(event)
+        if event.stamped:
+            self.stamped += 1
+        if kind in Desk.ARRIVES:
+            clock.see(ts)
+            self._answer(event)
         if ts >= clock.newest_ms:
             clock.see(ts)
         try:
@@ -124,20 +129,10 @@ class RoomState:
     def finish(self) -> None:
         """No more events will come: close every waiting second; with lines on, say the last one."""
         if self._waiting:
-            self._close_until(max(self._waiting) + 1)
+            self._final_s = max(self._waiting)
+            self._close_until(self._final_s + 1)
         if self.config.line_every_s and self._started and self._lined_s != self.tally.buckets.end_s:
             self._say_line(every_product=True)
-
-    def _set_apart(self, event: e.RoomEvent) -> None:
-        """Money is in the show's currency, and what is asked for on arrival is answered before its second closes."""
-        if isinstance(event, e.MoneyEvent):
-            if self._currency is None:
-                self._currency = event.currency
-            elif event.currency != self._currency:
-                raise RejectedEvent("currency", f"{event.currency} in a show that counts {self._currency}")
-        else:
-            self.clock.see(event.ts)
-            self._answer(event)
 
     def _first_of_second(self, event: e.RoomEvent, second: int) -> None:
         """No event of this second waits: it is a straggler of a closed one, or opens a list of its own."""
@@ -195,6 +190,7 @@ class RoomState:
 
     def _skip(self, seconds: int) -> None:
         self.tally.shelf.panes.skip(seconds)
+        self.tally.splits.panes.skip(seconds)
         self.tally.buckets.skip(seconds, self.tally.still())
         self._before.fill(self.tally)
 
@@ -219,10 +215,12 @@ class RoomState:
             self._out.append(ShowEnded(self.recap()))
         every_s = self.config.line_every_s
         if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < SPAN_S:
-            self._say_line(every_product=False)
+            self._say_line(every_product=second == self._final_s)
 
     def _take(self, events: list[e.RoomEvent], second: int) -> None:
         """Events of one second, in the order of event time; where a show begins among them they are parted."""
+        if self.show is not None and not self.show.started and second >= self.tally.buckets.end_s:
+            self.show.show_ms = min(self.show.show_ms, events[0].ts)
         starts = [event for event in events if type(event) is e.RoomStart]
         for start in starts:
             if self.show is None or start.ts > self.show.show_ms:
@@ -271,9 +269,9 @@ class RoomState:
             if closing:
                 self.tally.end_second()
             self._collect()
-            self._out.append(ShowEnded(self.recap()))
+            if self.show.started or not self.tally.known.seen <= _BEFORE_A_SHOW:
+                self._out.append(ShowEnded(self.recap()))
             self._seen.start_show()
-            self._currency = None
         self.tally.start_show(start_s)
         self._before.start(start_s)
         self._started = True
@@ -289,8 +287,9 @@ class RoomState:
     def _answer(self, event: e.RoomEvent) -> None:
         """Plays on arrival do not wait for the second."""
         if self.show is None:
-            first_s = min([*self._waiting, event.ts // 1000])
-            self._start_show(min([event.ts, *(one.ts for one in self._waiting.get(first_s, ()))]), first_s)
+            # What happened within the lateness bound before may still come in, and belongs to the show too.
+            first_s = min([*self._waiting, (event.ts - self.config.lateness_ms) // 1000])
+            self._start_show(min([event.ts, *(one.ts for ones in self._waiting.values() for one in ones)]), first_s)
         self.desk.arrive(event, max(self.tally.buckets.end_s * 1000, event.ts))
         self._collect()
 
@@ -350,8 +349,7 @@ class RoomState:
             warnings.append(f"late:{self.late}")
         if self.tally.known.masked:
             warnings.append("masked")
-        if self.show.currency is None and self._currency is not None:
-            self.show.currency = self._currency
+        self.show.currency = self._currencies.of(self.show.show_ms)
         return recap(self.show, self.tally, self.view(), warnings)
 
     # --- snapshot
@@ -373,7 +371,7 @@ class RoomState:
             "started": self._started,
             "last_event_s": self._last_event_s,
             "said": self._said,
-            "currency": self._currency,
+            "currencies": self._currencies.snapshot(),
             "catalogue": list(self._catalogue.values()),
             "rundown": self._rundown,
             "counts": [self.late, self.duplicates, self.stamped, self.foreign, self.closed],
@@ -396,7 +394,7 @@ class RoomState:
         self._due_ms = 0  # look at once
         self._last_event_s = plain["last_event_s"]
         self._said = (plain["said"][0], plain["said"][1])
-        self._currency = plain["currency"]
+        self._currencies.restore(plain["currencies"])
         products = msgspec.convert(plain["catalogue"], list[Product])
         self._catalogue = {product.product: product for product in products}
         self._rundown = msgspec.convert(plain["rundown"], tuple[RundownItem, ...])
@@ -417,7 +415,11 @@ _TOLD = frozenset(
     }
 )
 
-_APART = e.MONEY | Desk.ARRIVES
+_PRICED = e.MONEY | {e.RoomStart}
+# What a back office sends before anyone is there; alone it is no show worth a recap.
+_BEFORE_A_SHOW = frozenset(
+    {"catalogue.set", "rundown.set", "playbook.set", "mode.set", "source.beat", "stock.level", "offer.ready"}
+)
 _MATTER = Desk.LISTENS | _TOLD | {e.CatalogueSet, e.RundownSet}
 
 

@@ -53,7 +53,7 @@ class Show(msgspec.Struct):
                 self._mark(event.ts, "start", self.title)
             case e.RoomPause():
                 self._mark(event.ts, "pause", "")
-            case e.RoomEnd():
+            case e.RoomEnd() if self.ended_ms is None:
                 self._close_pins(event.ts)
                 self.ended_ms = event.ts
                 self._mark(event.ts, "end", "")

@@ -9,7 +9,7 @@ from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
 from stream.products import Shelf
-from stream.sources import Silence, Sources
+from stream.sources import SOURCES_MAX, Silence, Sources
 from stream.splits import PEOPLE, Splits
 from stream.windows import NEVER, SAME, Buckets, Distinct, settle
 
@@ -47,7 +47,6 @@ class Tally:
         self._interactors = self.distinct[s.INTERACTORS]
         # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
         self._handlers: dict[type, Callable[[list[Any], int], None]] = {
-            e.SceneStart: self._scene,
             e.AdSpend: self._spent,
             e.ViewerJoin: self._join,
             e.ViewerLeave: lambda events, second: self.buckets.add(s.LEAVES, second, len(events)),
@@ -60,8 +59,6 @@ class Tally:
             e.Gift: self._gift,
             e.PrivateJoin: lambda events, second: self.buckets.add(s.PRIVATE_JOINS, second, len(events)),
             e.Chat: lambda events, second: self._people(s.CHATS, s.CHATTERS, events, second),
-            e.ProductPin: lambda events, second: self._each(self.shelf.pin, events),
-            e.ProductUnpin: lambda events, second: self._each(self.shelf.unpin, events),
             e.ProductExpose: self._expose,
             e.ProductClick: self._click,
             e.CartAdd: self._cart,
@@ -111,12 +108,20 @@ class Tally:
             for kind in groups:
                 self._learn(TAG[kind])
             self._familiar |= groups.keys()
+        if e.SceneStart in groups:
+            self._scene(groups[e.SceneStart], second)
         self._take_users(events, groups, second)
         self._take_sources(events)
         if e.ViewerLeave in groups:
             self.sessions.take([event for event in events if isinstance(event, _SESSION)], second)
         elif e.ViewerJoin in groups:
             self.sessions.take(groups[e.ViewerJoin], second)
+        if e.ProductPin in groups or e.ProductUnpin in groups:
+            for event in events:
+                if isinstance(event, e.ProductPin):
+                    self.shelf.pin(event)
+                elif isinstance(event, e.ProductUnpin):
+                    self.shelf.unpin(event)
         for kind, handler in self._handlers.items():
             if kind in groups:
                 handler(groups[kind], second)
@@ -134,10 +139,7 @@ class Tally:
             of = events if len(sources) == 1 else [event for event in events if event.source == source]
             named_events = [event.user for event in of if event.user is not None]
             if named_events:
-                masking = self.masking.get(source)
-                if masking is None:
-                    masking = self.masking[source] = Masking()
-                masking.take_all(named_events)
+                self._masking_of(source).take_all(named_events)
         active: set[str | None] = set()
         for kind, group in groups.items():
             if kind in _INTERACTIONS:
@@ -148,6 +150,14 @@ class Tally:
         active.discard(None)
         if active:
             self._see(self._interactors, active, second)
+
+    def _masking_of(self, source: str | None) -> Masking:
+        masking = self.masking.get(source)
+        if masking is None:
+            if len(self.masking) >= SOURCES_MAX:
+                source = None  # names beyond are judged together
+            masking = self.masking.setdefault(source, Masking())
+        return masking
 
     def _take_sources(self, events: Sequence[e.RoomEvent]) -> None:
         for source in dict.fromkeys([event.source for event in events]):
@@ -232,10 +242,6 @@ class Tally:
 
     def _sum(self, series: int, amounts: list[int], second: int) -> None:
         self.buckets.add(series, second, sum(amounts))
-
-    def _each(self, take: Callable[[Any], None], events: list[Any]) -> None:
-        for event in events:
-            take(event)
 
     def _join(self, events: list[e.ViewerJoin], second: int) -> None:
         self.buckets.add(s.JOINS, second, len(events))

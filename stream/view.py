@@ -44,7 +44,7 @@ class Before:
     __slots__ = ("_known", "_sums", "start_s")
 
     def __init__(self) -> None:
-        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S), np.int64)
+        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)
         self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
         self.start_s = 0
 
@@ -57,7 +57,7 @@ class Before:
     def keep(self, tally: Tally) -> None:
         """Remember the second just closed."""
         end_s = tally.buckets.end_s
-        slot = self._sums[:, end_s % PREVIOUS_S]
+        slot = self._sums[:, end_s % (PREVIOUS_S + 1)]
         sums = tally.buckets.totals[_ROW["10m"]]
         slot[slot != sums] = sums[slot != sums]
         self._learn(end_s, tally.known)
@@ -81,7 +81,7 @@ class Before:
         known = next((known for from_s, known, _ in reversed(self._known) if from_s <= then_s), None)
         if known is None:
             return None
-        return Totals(self._sums[:, then_s % PREVIOUS_S].tolist(), min(PREVIOUS_S, then_s - self.start_s), known)
+        return Totals(self._sums[:, then_s % (PREVIOUS_S + 1)].tolist(), min(PREVIOUS_S, then_s - self.start_s), known)
 
     def snapshot(self) -> list[object]:
         """What is remembered as plain data."""

@@ -1,0 +1,40 @@
+"""Which currency a room's money is in: the first money of a show fixes it, and a new show may have another."""
+
+from stream import events as e
+from stream.errors import RejectedEvent
+
+
+class Currencies:
+    """Of the newest show and the one before, by their beginning; a show is known as soon as its start comes in."""
+
+    __slots__ = ("_by_start",)
+
+    def __init__(self) -> None:
+        self._by_start: list[tuple[int, str | None]] = [(0, None)]
+
+    def judge(self, event: e.RoomEvent) -> None:
+        """A `room.start`, or money. Raises RejectedEvent for money in another currency than its show's."""
+        newest_ms = self._by_start[-1][0]
+        if isinstance(event, e.RoomStart):
+            if event.ts > newest_ms:
+                self._by_start = [self._by_start[-1], (event.ts, None)]
+            return
+        assert isinstance(event, e.MoneyEvent)
+        at = -1 if event.ts >= newest_ms else 0
+        start_ms, currency = self._by_start[at]
+        if currency is None:
+            self._by_start[at] = (start_ms, event.currency)
+        elif event.currency != currency:
+            raise RejectedEvent("currency", f"{event.currency} in a show that counts {currency}")
+
+    def of(self, show_ms: int) -> str | None:
+        """The currency of the show that began at `show_ms`; None before any money."""
+        return next((currency for start_ms, currency in reversed(self._by_start) if start_ms <= show_ms), None)
+
+    def snapshot(self) -> list[tuple[int, str | None]]:
+        """As plain data."""
+        return self._by_start
+
+    def restore(self, state: list[tuple[int, str | None]]) -> None:
+        """As it stood when `state` was taken."""
+        self._by_start = [(start_ms, currency) for start_ms, currency in state]
