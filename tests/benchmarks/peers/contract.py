@@ -10,6 +10,7 @@ import argparse
 import csv
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,7 +105,7 @@ def report(
         writer.writerows(rows)
     wall_s, cpu_s = spent
     plain = {"version": version, "events": given.events, "wall_s": wall_s, "cpu_s": cpu_s, "peak_rss_mib": _peak()}
-    print(json.dumps(plain | more), flush=True)
+    print(json.dumps(plain | more), file=sys.__stdout__, flush=True)  # some frameworks take sys.stdout away
 
 
 def conversion(carts: int, users: int) -> float | None:

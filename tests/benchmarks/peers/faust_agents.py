@@ -25,7 +25,7 @@ def application(given: Any) -> faust.App:
         f"faust-{time.time_ns()}",
         broker=f"kafka://{given.bootstrap}",
         store="memory://",
-        datadir=tempfile.mkdtemp(prefix="faust-"),
+        datadir=tempfile.mkdtemp(prefix="faust-", dir="."),
         topic_partitions=1,
         topic_replication_factor=1,
         topic_disable_leader=True,
@@ -108,7 +108,6 @@ def main() -> None:
             if seen == given.events:
                 rows = work.rows()
                 report(given, f"faust-streaming {faust.__version__}", meter.spent(), rows)
-                sys.stdout.flush()
                 os._exit(0)  # it would go on for ever, and leaving the group is not what is measured
 
     sys.argv = [sys.argv[0], "worker", "-l", "error", "--without-web"]

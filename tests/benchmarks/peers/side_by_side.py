@@ -28,7 +28,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 TIMEOUT_S = 400.0
-TOPIC = "workload"
 LITERAL_EVENTS = 200_000  # up to here the oracle is checked against the definition's own words
 FLINK_CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
 FLINK_JAR = Path.home() / ".m2/repository" / "org/apache/flink/flink-sql-connector-kafka/5.0.0-2.2"
@@ -47,19 +46,19 @@ class Engine:
     batch: bool = False
 
 
-FILE, TOPIC_IN = "file", "topic"
+FILE, TOPIC = "file", "topic"
 ENGINES = (
-    Engine("plain loop", "plain_loop", {FILE: 300_000, TOPIC_IN: 300_000}, "orjson"),
-    Engine("liveroom stream/", "liveroom_core", {FILE: 300_000, TOPIC_IN: 300_000}, "msgspec"),
-    Engine("liveroom worker", "liveroom_worker", {TOPIC_IN: 300_000}, "aiokafka"),
-    Engine("csp, csp.stats", "csp_stats", {FILE: 300_000, TOPIC_IN: 300_000}, "csp"),
-    Engine("Bytewax, tuned", "bytewax_flow", {FILE: 300_000, TOPIC_IN: 100_000}, "bytewax", "tuned"),
+    Engine("plain loop", "plain_loop", {FILE: 300_000, TOPIC: 300_000}, "orjson"),
+    Engine("liveroom stream/", "liveroom_core", {FILE: 300_000, TOPIC: 300_000}, "msgspec"),
+    Engine("liveroom worker", "liveroom_worker", {TOPIC: 300_000}, "aiokafka"),
+    Engine("csp, csp.stats", "csp_stats", {FILE: 300_000, TOPIC: 300_000}, "csp"),
+    Engine("Bytewax, tuned", "bytewax_flow", {FILE: 300_000, TOPIC: 100_000}, "bytewax", "tuned"),
     Engine("Bytewax, SlidingWindower", "bytewax_flow", {FILE: 5_000}, "bytewax", "documented"),
-    Engine("Quix Streams, tuned", "quix_streams", {TOPIC_IN: 30_000}, "quixstreams", "tuned"),
-    Engine("Quix Streams, hopping", "quix_streams", {TOPIC_IN: 1_000}, "quixstreams", "documented"),
-    Engine("faust-streaming, agent", "faust_agents", {TOPIC_IN: 30_000}, "faust", "agent"),
-    Engine("faust-streaming, hopping tables", "faust_agents", {TOPIC_IN: 100}, "faust", "tables"),
-    Engine("Flink SQL, HOP", "flink_sql", {FILE: 100_000, TOPIC_IN: 100_000}, "pyflink"),
+    Engine("Quix Streams, tuned", "quix_streams", {TOPIC: 30_000}, "quixstreams", "tuned"),
+    Engine("Quix Streams, hopping", "quix_streams", {TOPIC: 1_000}, "quixstreams", "documented"),
+    Engine("faust-streaming, agent", "faust_agents", {TOPIC: 30_000}, "faust", "agent"),
+    Engine("faust-streaming, hopping tables", "faust_agents", {TOPIC: 100}, "faust", "tables"),
+    Engine("Flink SQL, HOP", "flink_sql", {FILE: 100_000, TOPIC: 100_000}, "pyflink"),
     Engine("DuckDB, intervals", "duckdb_batch", {FILE: 300_000}, "duckdb", "intervals", batch=True),
     Engine("DuckDB, window functions", "duckdb_batch", {FILE: 300_000}, "duckdb", "over", batch=True),
     Engine("Polars, intervals", "polars_batch", {FILE: 300_000}, "polars", batch=True),
@@ -111,7 +110,7 @@ def tasks(scale: float, only: list[str], left_out: list[str]) -> list[Task]:
             left_out.append(f"{engine.name}: {engine.needs} is not installed")
             continue
         for source, events in engine.events.items():
-            if engine.script == "flink_sql" and source == TOPIC_IN and _flink_jar() is None:
+            if engine.script == "flink_sql" and source == TOPIC and _flink_jar() is None:
                 left_out.append(f"{engine.name} from a topic: {FLINK_CONNECTOR} is not in Maven's local repository")
                 continue
             wanted = int(events * scale)
@@ -137,8 +136,8 @@ def compare(scale: float, repeat: int, only: list[str]) -> None:
         scratch = Path(folder)
         file = workload.write(scratch / "workload.ndjson", max(task.events for task in todo))
         oracles = {events: oracle(file, events, scratch) for events in {task.events for task in todo}}
-        in_topic = max((task.events for task in todo if task.input == TOPIC_IN), default=0)
-        asyncio.run(_fill(broker.address, file, in_topic))
+        for events in {task.events for task in todo if task.input == TOPIC}:
+            asyncio.run(_fill(broker.address, file, events))
         for number in range(repeat):
             for task in todo:
                 result = run(task, file, broker.address, scratch)
@@ -152,22 +151,33 @@ def compare(scale: float, repeat: int, only: list[str]) -> None:
 
 
 async def _fill(kafka: str, file: Path, events: int) -> None:
-    """The first `events` events of `file` as records of one partition."""
+    """A topic with the first `events` events of `file` as records of one partition: some engines read to the end."""
     import harness
 
-    if not events:
-        return
-    await harness.create_topics(kafka, {TOPIC: 1}, config={"cleanup.policy": "delete"})
+    await harness.create_topics(kafka, {_topic(events): 1}, config={"cleanup.policy": "delete"})
     with file.open("rb") as lines:
         some = (line.rstrip(b"\n") for line, _ in zip(lines, range(events), strict=False))
         records = (harness.Record(harness.room_of(line), line, harness.ts_of(line)) for line in some)
-        await harness.fill(kafka, TOPIC, records)
+        await harness.fill(kafka, _topic(events), records)
+
+
+def _topic(events: int) -> str:
+    return f"workload-{events}"
 
 
 def run(task: Task, file: Path, kafka: str, scratch: Path) -> dict[str, Any]:
     """One process of an engine: the line of JSON it prints, or a `problem`."""
     argv = [sys.executable, str(HERE / f"{task.engine.script}.py"), "--input", task.input, "--file", str(file)]
-    argv += ["--bootstrap", kafka, "--topic", TOPIC, "--events", str(task.events), "--out", str(scratch / "rows.csv")]
+    argv += [
+        "--bootstrap",
+        kafka,
+        "--topic",
+        _topic(task.events),
+        "--events",
+        str(task.events),
+        "--out",
+        str(scratch / "rows.csv"),
+    ]
     if task.engine.variant is not None:
         argv += ["--variant", task.engine.variant]
     jar = _flink_jar()
