@@ -22,6 +22,8 @@ from stream.errors import LiveroomError
 T = TypeVar("T")
 
 FAILED = 1  # something could not be done; the message says what to do
+SAME_AGAIN_S = 10.0
+MESSAGES_MAX = 1_000  # kinds of messages told apart; there are some dozen
 VERIFY_LINES = 50  # a screen of differences tells as much as all of them
 USAGE = 2  # click's own
 DATA = 3  # done, but some input could not be taken
@@ -49,6 +51,8 @@ def main(verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_seldom())
 
 
 @main.command()
@@ -206,6 +210,24 @@ def check(file: Path, rundown: bool, currency: str) -> None:
 
 def _settings() -> Settings:
     return _guard(from_env)
+
+
+def _seldom() -> Callable[[logging.LogRecord], bool]:
+    """Passes each message of the Kafka client once in SAME_AGAIN_S: it says the same 200 times a second without one."""
+    last: dict[tuple[str, str], float] = {}
+
+    def passes(record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+            return True
+        key = record.name, str(record.msg)[:40]
+        if record.created - last.get(key, 0.0) < SAME_AGAIN_S:
+            return False
+        if len(last) >= MESSAGES_MAX:
+            last.clear()
+        last[key] = record.created
+        return True
+
+    return passes
 
 
 def _name(problems: Iterable[str]) -> None:
