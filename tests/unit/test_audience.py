@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream import series as s
 from stream.audience import IDS_COUNTED_MAX, RETURN_MS, Masking, Online, Sessions
-from stream.events import Shown, ViewerCount
+from stream.events import Shown, ViewerCount, ViewerJoin, ViewerLeave
 from stream.windows import SPAN_S, Buckets
 
 START_S = 1_760_000_000
@@ -29,7 +29,8 @@ class Move(NamedTuple):
 class House:
     """Sessions and their buckets, closed second by second as a room does it."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.buckets = Buckets(s.N_SERIES)
         self.buckets.start(START_S)
         self.sessions = Sessions(self.buckets)
@@ -41,19 +42,26 @@ class House:
             heard.setdefault(move.at_ms // 1000 + move.late_s, []).append(move)
         for second in range(self.buckets.end_s - START_S, until_s):
             now = heard.get(second, [])
-            for move in now:  # stragglers are taken between two seconds
-                if move.late_s:
-                    self._take(move)
+            self._take([move for move in now if move.late_s])  # stragglers are taken between two seconds
             self.buckets.edge_s = self.buckets.end_s + 1
             self.sessions.second_begins()
-            for move in now:
-                if not move.late_s:
-                    self._take(move)
+            self._take([move for move in now if not move.late_s])
             self.buckets.step()
         return self
 
-    def _take(self, move: Move) -> None:
-        (self.sessions.join if move.comes else self.sessions.leave)(move.user, START_MS + move.at_ms)
+    def _take(self, moves: list[Move]) -> None:
+        """One by one, or all of a second at once."""
+        if not self.at_once:
+            for move in moves:
+                (self.sessions.join if move.comes else self.sessions.leave)(move.user, START_MS + move.at_ms)
+            return
+        for second in sorted({move.at_ms // 1000 for move in moves}):
+            events = [
+                (ViewerJoin if move.comes else ViewerLeave)(room="r", ts=START_MS + move.at_ms, user=move.user)
+                for move in moves
+                if move.at_ms // 1000 == second
+            ]
+            self.sessions.take(events, START_S + second)
 
     def sums(self, series: int) -> list[int]:
         """The series in the windows and in the show."""
@@ -186,19 +194,28 @@ scripts = st.lists(
 
 
 @settings(max_examples=60)
-@given(scripts)
-def test_sessions_equal_a_recount(moves: list[Move]) -> None:
+@given(scripts, st.booleans())
+def test_sessions_equal_a_recount(moves: list[Move], at_once: bool) -> None:
     """Open, begun, short and watched in every window, for three people coming and going at random."""
-    check(House().run(moves, 420), moves, 420)
+    check(House(at_once).run(moves, 420), moves, 420)
 
 
 @settings(max_examples=60)
-@given(scripts, st.sampled_from((1, 5, 20)))
-def test_stragglers_change_when_it_is_known_not_what(moves: list[Move], late_s: int) -> None:
+@given(scripts, st.sampled_from((1, 5, 20)), st.booleans())
+def test_stragglers_change_when_it_is_known_not_what(moves: list[Move], late_s: int, at_once: bool) -> None:
     """Heard of late, all alike: once all is in, every sum is as if it had come in time."""
     late = [move._replace(late_s=late_s) for move in moves]
 
-    check(House().run(late, 440), late, 440)
+    check(House(at_once).run(late, 440), late, 440)
+
+
+def test_a_busy_second_is_taken_at_once_as_one_by_one() -> None:
+    """Comings, goings and returns of one second, with and without names, in both ways."""
+    moves = [Move(10 * n, ("a", "b", None)[n % 3], n % 4 != 3) for n in range(60)]
+    one, many = House().run(moves, 3), House(at_once=True).run(moves, 3)
+
+    assert many.sessions.snapshot() == one.sessions.snapshot()
+    assert many.buckets.snapshot() == one.buckets.snapshot()
 
 
 @settings(max_examples=40)
@@ -367,12 +384,16 @@ def test_more_than_a_fifth_under_one_id_masks_a_source(same: int, others: int, m
     assert masking.masked is masked
 
 
-@given(st.lists(st.integers(0, 8), max_size=120))
-def test_masking_equals_counting(users: list[int]) -> None:
-    """The most frequent id's share, as a Counter gives it."""
+@given(st.lists(st.integers(0, 8), max_size=120), st.integers(1, 30))
+def test_masking_equals_counting(users: list[int], together: int) -> None:
+    """The most frequent id's share, as a Counter gives it, taken singly or some at once."""
     masking, counts = Masking(), Counter(users)
-    for user in users:
-        masking.take(str(user))
+    for n in range(0, len(users), together):
+        part = [str(user) for user in users[n : n + together]]
+        if together == 1:
+            masking.take(part[0])
+        else:
+            masking.take_all(part)
     most = max(counts.values(), default=0)
 
     assert masking.masked == (len(users) >= 50 and 5 * most > len(users))
@@ -389,6 +410,18 @@ def test_a_source_of_very_many_users_is_still_judged() -> None:
 
     assert masking.masked
     assert (events, most) == (26_667, 6_667)
+    assert len(counts) <= IDS_COUNTED_MAX
+
+
+def test_very_many_users_at_once_are_still_judged() -> None:
+    """By the second, in a room of 50,000: the masked id is found, the others are not kept."""
+    masking = Masking()
+    for second in range(100):
+        masking.take_all([f"u{second * 500 + n}" for n in range(500)] + ["111111"] * 200)
+    (counts, events, *_) = masking.snapshot()
+
+    assert masking.masked
+    assert events == 70_000
     assert len(counts) <= IDS_COUNTED_MAX
 
 

@@ -218,11 +218,11 @@ sightings = st.lists(
 
 
 @settings(max_examples=60)
-@given(sightings)
-@example([(0, [str(n) for n in range(50)], 0), (1_201, [str(n) for n in range(50)], 0)])
-@example([(0, [str(n) for n in range(50)], 0), (1_199, [str(n) for n in range(20, 60)], 0), (1, ["1"], 600)])
-def test_distinct_counts_equal_brute_force(script: list[tuple[int, list[str], int]]) -> None:
-    """In every window, the number of different keys seen in it; late sightings count where they belong."""
+@given(sightings, st.booleans())
+@example([(0, [str(n) for n in range(50)], 0), (1_201, [str(n) for n in range(50)], 0)], False)
+@example([(0, [str(n) for n in range(50)], 0), (1_199, [str(n) for n in range(20, 60)], 0), (1, ["1"], 600)], True)
+def test_distinct_counts_equal_brute_force(script: list[tuple[int, list[str], int]], at_once: bool) -> None:
+    """In every window, the number of different keys seen in it, singly or all at once, however late."""
     buckets, people = Buckets(1), Distinct(0, 1_000)
     buckets.start(START)
     held: list[tuple[str, int]] = []
@@ -241,8 +241,11 @@ def test_distinct_counts_equal_brute_force(script: list[tuple[int, list[str], in
         for _ in range(gap):
             close()
         second = max(START, buckets.end_s - late)
+        if at_once and seen:
+            people.see_all(set(seen), second, buckets)
         for key in seen:
-            people.see(key, second, buckets)
+            if not at_once:
+                people.see(key, second, buckets)
             held.append((key, second))
         if second < buckets.end_s:
             check()
@@ -268,6 +271,19 @@ def test_beyond_its_limit_a_distinct_count_says_so() -> None:
     assert buckets.totals[0, 0] == 2
     people.clear()
     assert (people.full, people.last) == (False, {})
+
+
+def test_all_at_once_keeps_the_limit_too() -> None:
+    """Where not all of them fit, those that do are counted and `full` is set."""
+    buckets, people = Buckets(1), Distinct(0, 3)
+    buckets.start(START)
+    people.see_all({"a", "b"}, START, buckets)
+    assert not people.full
+    people.see_all({"a", "c", "d"}, START, buckets)
+    settle([people], buckets)
+    buckets.step()
+
+    assert (people.full, len(people.last), buckets.totals[0, 0]) == (True, 3, 3)
 
 
 # --- panes
@@ -309,6 +325,34 @@ def test_panes_equal_brute_force(script: list[tuple[int, str, int, int, int]], s
             assert [row[series] for row in panes.totals[key]] == expected
     recent = {key for key, _, second, _ in held if end_s - 600 <= second}
     assert set(panes.active()) == recent
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(EDGES), st.sets(st.sampled_from(("a1", "a2", "a3", "b1", "b2")))),
+        min_size=1,
+        max_size=7,
+    )
+)
+def test_people_of_panes_equal_brute_force(script: list[tuple[int, set[str]]]) -> None:
+    """New keys are added to the newest second, known ones moved to it: a distinct count a product and window."""
+    panes = Panes(2)
+    panes.start(START)
+    last: dict[str, int] = {}
+    for gap, seen in script:
+        for _ in range(gap + 1):
+            panes.step()
+        now = panes.end_s - 1
+        known = {user for user in seen if user in last}
+        new = [panes.place(user[0]) + 1 for user in sorted(seen - known)]
+        panes.add_newest(new, [1] * len(new))
+        panes.move_newest([(panes.place(user[0]) + 1, last[user]) for user in sorted(known)])
+        last |= dict.fromkeys(seen, now)
+        for product in {user[0] for user in last}:
+            mine = [second for user, second in last.items() if user[0] == product]
+            expected = [sum(panes.end_s - second <= size for second in mine) for size in WINDOWS_S.values()]
+            assert panes.totals[product] == [[0, count] for count in [*expected, len(mine)]]
 
 
 def test_skipped_panes_are_empty_and_keep_the_show() -> None:
