@@ -301,7 +301,7 @@ def test_times_are_mended_and_counted() -> None:
 
 @pytest.mark.parametrize(
     ("refused", "reason"),
-    [(chat(17 - START), "absurd_time"), (paid(100, currency="USD"), "currency")],
+    [(chat(17 - START), "absurd_time"), (paid(100, currency="USD", id="x"), "currency")],
 )
 def test_a_refused_event_leaves_no_trace(refused: e.RoomEvent, reason: str) -> None:
     """Every number, count and later prompt is as if it had never come."""
@@ -539,3 +539,64 @@ def test_a_snapshot_of_a_room_that_has_seen_nothing_is_one_too() -> None:
     again.finish()
 
     assert value(again, "chats_1m") == 1
+
+
+def test_a_refused_payment_may_be_sent_again_as_it_should_be() -> None:
+    """The wrong currency does not use up its id."""
+    room = feed(new(), paid(0))
+    with pytest.raises(RejectedEvent):
+        room.apply(paid(100, currency="USD", id="x"), START + 100)
+
+    assert room.apply(paid(100, id="x"), START + 200)
+
+
+def test_a_new_shows_currency_holds_from_its_start_on() -> None:
+    """The first payment of a show may arrive before the second of its start is closed."""
+    room = feed(new(), start(0), paid(100, currency="JPY"), start(60_000))
+
+    assert room.apply(paid(60_500, currency="USD"), START + 60_500)
+
+
+def test_the_end_gives_the_recap_once() -> None:
+    """At the close of its second; an end that is repeated says nothing more."""
+    room = feed(new(), start(0), paid(500), end(10_200))
+    room.advance(START + 13_999)
+    assert ended(room.drain()) == []
+    room.advance(START + 14_000)
+    (over,) = ended(room.drain())
+    feed(room, end(15_000), end(16_000))
+    room.advance(START + 60_000)
+
+    assert (over.recap.ended_ms, over.recap.numbers["gmv_paid_show"].value) == (START + 10_200, 990)
+    assert ended(room.drain()) == []
+    assert room.recap().ended_ms == START + 10_200
+
+
+def test_what_happened_just_before_a_first_prompt_is_not_lost() -> None:
+    """An event from half a second earlier that arrives after it belongs to the show as well."""
+    room = feed(new(), e.PromptSend(**FIELDS, ts=START + 1_100, title="喝口水"))
+    room.apply(chat(600), START + 1_200)
+    room.finish()
+
+    assert (value(room, "chats_show"), room.foreign) == (1, 0)
+
+
+def test_the_line_before_is_the_line_of_ten_minutes_ago() -> None:
+    """prev10m repeats the 10-minute numbers of 600 s ago word for word, and is missing before there are any."""
+    room = new()
+    chance = random.Random(5)
+    for second in range(1_300):
+        if chance.random() < 0.3:
+            feed(room, chat(1000 * second, user=f"u{chance.randint(0, 9)}"))
+    room.finish()
+    said_lines = {line.at_ms: line.numbers for line in lines(room.drain())}
+    compared = 0
+    for at_ms, numbers in said_lines.items():
+        before = said_lines.get(at_ms - 600_000)
+        for name in ("chats", "viewers", "chat_density", "interaction_rate"):
+            expected = before[f"{name}_10m"] if before else None
+            found = numbers[f"{name}_prev10m"]
+            assert found == expected if expected else found.status == "missing"
+        compared += before is not None
+
+    assert compared >= 600
