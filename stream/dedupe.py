@@ -3,8 +3,10 @@
 Without an id nothing is a duplicate, and content is never hashed: real order data has identical lines.
 """
 
+from collections.abc import Collection
 from typing import Any
 
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from stream.events import MONEY, RoomEvent
@@ -76,19 +78,29 @@ class Seen:
         self._money = set()
 
     def snapshot(self) -> dict[str, Any]:
-        """All hashes as plain data."""
+        """All hashes as plain data; in arrays, since there may be very many."""
         return {
-            "recent": list(self._recent.items()),
-            "before": list(self._recent_before.items()),
+            "recent": [_packed(self._recent), _packed(self._recent.values())],
+            "before": [_packed(self._recent_before), _packed(self._recent_before.values())],
             "rotated_s": self._rotated_s,
-            "money": list(self._money),
-            "money_before": list(self._money_before),
+            "money": _packed(sorted(self._money)),
+            "money_before": _packed(sorted(self._money_before)),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The hashes as they stood when `state` was taken."""
-        self._recent = dict(state["recent"])
-        self._recent_before = dict(state["before"])
+        self._recent = dict(zip(*map(_unpacked, state["recent"]), strict=True))
+        self._recent_before = dict(zip(*map(_unpacked, state["before"]), strict=True))
         self._rotated_s = state["rotated_s"]
-        self._money = set(state["money"])
-        self._money_before = set(state["money_before"])
+        self._money = set(_unpacked(state["money"]))
+        self._money_before = set(_unpacked(state["money_before"]))
+
+
+def _packed(numbers: Collection[int]) -> bytes:
+    """Whole numbers of 64 bits without sign, little-endian."""
+    return np.fromiter(numbers, "<u8", len(numbers)).tobytes()
+
+
+def _unpacked(packed: bytes) -> list[int]:
+    found: list[int] = np.frombuffer(packed, "<u8").tolist()
+    return found
