@@ -90,6 +90,11 @@ def records() -> st.SearchStrategy[list[bytes]]:
 
 def busy(seed: int, count: int, habit: Habits, room: str) -> list[bytes]:
     """The log of a room with `count` random moments, more people and shorter gaps than hypothesis likes to make."""
+    return log(busy_moments(seed, count), habit, room)
+
+
+def busy_moments(seed: int, count: int) -> list[Moment]:
+    """Moments of such a room, with a rare silence."""
     rng = random.Random(seed)
     gaps = (*range(0, 2_000, 130), *GAPS_MS[4:12])
     those = [
@@ -104,27 +109,32 @@ def busy(seed: int, count: int, habit: Habits, room: str) -> list[bytes]:
         )
         for _ in range(count)
     ]
-    return log([moment for moment in those if moment.kind != "silence" or moment.size == 0], habit, room)
+    return [moment for moment in those if moment.kind != "silence" or moment.size == 0]
 
 
 def log(those: Sequence[Moment], habit: Habits, room: str) -> list[bytes]:
     """The moments' events in the order in which they arrive."""
-    arrivals: list[tuple[int, int, dict[str, Any]]] = []
+    return [msgspec.json.encode(event) for _, event in arrivals(those, habit, room)]
+
+
+def arrivals(those: Sequence[Moment], habit: Habits, room: str) -> list[tuple[int, dict[str, Any]]]:
+    """The same as (arrival in ms, event): each comes when it happens and its delay is over."""
+    found: list[tuple[int, dict[str, Any]]] = []
     now_ms = BEGIN_MS
     if habit.starts:
-        arrivals.append((now_ms, 0, {"type": "room.start", "ts": now_ms, "title": "show"}))
+        found.append((now_ms, {"room": room, "type": "room.start", "ts": now_ms, "title": "show"}))
     for moment in those:
         now_ms += SILENCES_MS[moment.size % len(SILENCES_MS)] if moment.kind == "silence" else moment.gap_ms
         if moment.kind == "start":  # who comes at the very ms of another show's start would be of either
             now_ms += 1
         for event in _events(moment, habit, now_ms):
-            arrivals.append((event["ts"] + moment.delay_ms, len(arrivals), event))
+            arrived_ms = event["ts"] + moment.delay_ms
+            found.append((arrived_ms, {"room": room, **event}))
             if moment.again_ms and "id" in event:
-                arrivals.append((event["ts"] + moment.delay_ms + moment.again_ms, len(arrivals), event))
+                found.append((arrived_ms + moment.again_ms, {"room": room, **event}))
         if moment.kind == "start":
             now_ms += 1
-    arrivals.sort(key=lambda arrival: arrival[:2])
-    return [msgspec.json.encode({"room": room, **event}) for _, _, event in arrivals]
+    return sorted(found, key=lambda arrival: arrival[0])
 
 
 def _events(moment: Moment, habit: Habits, now_ms: int) -> Iterator[dict[str, Any]]:

@@ -24,14 +24,17 @@ WITH stated AS (
 ), parts AS (
     SELECT
         show_no, s, ts, n, shown.of,
-        regexp_extract(shown.text, '^\s*([\d,]+)(?:\.(\d+))?\s*([万wWkKmM亿]?)\+?\s*$', ['whole', 'fraction', 'scale']) AS p
+        regexp_extract(
+            shown.text, '^\s*([\d,]+)(?:\.(\d+))?\s*([万wWkKmM亿]?)\+?\s*$', ['whole', 'fraction', 'scale']
+        ) AS p
     FROM stated WHERE shown.text IS NOT NULL
 )
 SELECT
     show_no, s, ts, n, of,
     (replace(p.whole, ',', '') || '.' || p.fraction || '0')::DECIMAL(38, 10)
-        * CASE lower(p.scale) WHEN '' THEN 1 WHEN 'k' THEN 1000 WHEN 'm' THEN 1000000 WHEN '亿' THEN 100000000 ELSE 10000 END
-        AS people,
+        * CASE lower(p.scale)
+            WHEN '' THEN 1 WHEN 'k' THEN 1000 WHEN 'm' THEN 1000000 WHEN '亿' THEN 100000000 ELSE 10000
+        END AS people,
     p.scale = '' AND p.fraction = '' AS exact
 FROM parts WHERE p.whole <> '';
 
@@ -62,7 +65,8 @@ WITH sums (name, type, per) AS (VALUES
     SELECT
         h.*, x.name, NULL AS key,
         CASE x.per
-            WHEN 'event' THEN 1 WHEN 'count' THEN coalesce(h."count", 1) WHEN 'qty' THEN coalesce(h.qty, 1) ELSE h.amount
+            WHEN 'event' THEN 1 WHEN 'count' THEN coalesce(h."count", 1) WHEN 'qty' THEN coalesce(h.qty, 1)
+            ELSE h.amount
         END AS of
     FROM happened AS h JOIN sums AS x ON x.type = h.type
     UNION ALL
@@ -95,8 +99,8 @@ UNION ALL
 SELECT show_no, s, 'room', '', 'returning', user, NULL
 FROM happened WHERE type = 'order.paid' AND "returning" AND user IS NOT NULL;
 
--- Parts of the room. A join names its parts; a user belongs, for each kind of part, to what their newest join named, as it
--- is at the end of a second.
+-- Parts of the room. A join names its parts; a user belongs, for each kind of part, to what their newest join named, as
+-- it is at the end of a second.
 CREATE TEMP TABLE named AS
 WITH stated AS (
     SELECT show_no, user, s, ts, n, unnest(list_concat(
@@ -177,8 +181,8 @@ SELECT show_no, s, 'scene', part, 'clickers', user, NULL FROM during WHERE type 
 UNION ALL
 SELECT show_no, s, 'scene', part, 'buyers', user, NULL FROM during WHERE type = 'order.paid' AND user IS NOT NULL;
 
--- What is shown of: the room; a product with anything about it in the last 10 minutes, and the pinned one; on a last
--- line between the others every product; each part heard of. Stock is a fact of the back office: another show begins with what it said.
+-- What is shown: the room; products with anything about them in the last 10 minutes and the pinned one, on a last line
+-- between the others every product; parts heard of. Stock is a fact of the back office: another show begins with it.
 CREATE TEMP TABLE touched AS
 WITH stocked AS (SELECT room, product, min(ts) AS since_ms FROM events WHERE type = 'stock.level' GROUP BY ALL)
 SELECT show_no, product, s FROM happened WHERE product IS NOT NULL AND type IN (

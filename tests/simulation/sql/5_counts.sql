@@ -128,7 +128,8 @@ SELECT
     a.value, b.value
 FROM windows AS w JOIN present AS p ON p.show_no = w.show_no AND p.t = w.t JOIN rates AS r ON r.kind = p.kind
 LEFT JOIN (
-    sides AS a JOIN sides AS b ON b.show_no = a.show_no AND b.t = a.t AND b.w = a.w AND b.kind = a.kind AND b.part = a.part
+    sides AS a JOIN sides AS b
+        ON b.show_no = a.show_no AND b.t = a.t AND b.w = a.w AND b.kind = a.kind AND b.part = a.part
 ) ON a.show_no = w.show_no AND a.t = w.t AND a.w = w.w AND a.kind = p.kind AND a.part = p.part
     AND a.name = r.above AND b.name = r.below
 WHERE NOT (r.name = 'gpm' AND w.w = '1m');
@@ -148,8 +149,8 @@ WITH pairs AS (
     ) AS p GROUP BY ALL HAVING count(*) = 2
 )
 SELECT
-    w.show_no, w.t, 'room', '', 'refund_rate_show', NULL, NULL, (count(q.s) / nullif(any_value(o.value), 0)),
-    CASE WHEN any_value(o.value) > 0 THEN any_value(o.rank) ELSE 3 END, 
+    w.show_no, w.t, 'room', '', 'refund_rate_show', NULL, NULL, count(q.s) / nullif(any_value(o.value), 0),
+    CASE WHEN any_value(o.value) > 0 THEN any_value(o.rank) ELSE 3 END,
     CASE WHEN any_value(o.rank) IS NOT NULL THEN count(q.s) END, any_value(o.value)
 FROM windows AS w
 LEFT JOIN (

@@ -86,31 +86,34 @@ WHERE o.kind = 'product' AND o.w = 'show' AND o.name = 'orders_paid' AND o.value
 GROUP BY o.show_no, o.t, o.part;
 
 -- The orders of every minute of a pitch that was on for all of it, at each of its seconds.
-CREATE TEMP TABLE pitch_minutes AS
+CREATE TEMP TABLE pitch_seconds AS
 WITH spans AS (
-    SELECT h.*, w.start_s, least(h.to_t - 1, e.last_t) AS last_t
-    FROM pitches AS h JOIN shows AS w ON w.show_no = h.show_no
-    JOIN (SELECT show_no, max(t) AS last_t FROM points GROUP BY ALL) AS e ON e.show_no = h.show_no
+    SELECT h.*, least(h.to_t - 1, e.last_t) AS last_t
+    FROM pitches AS h JOIN (SELECT show_no, max(t) AS last_t FROM points GROUP BY ALL) AS e ON e.show_no = h.show_no
 ), clock AS (
     SELECT *, unnest(generate_series((since_ms + 59999) // 1000 + 1, last_t)) AS t FROM spans
-), typed AS (
-    SELECT c.*, CASE WHEN g.since_s < c.t THEN 'orders_created' ELSE 'orders_paid' END AS name
-    FROM clock AS c LEFT JOIN tags AS g ON g.show_no = c.show_no AND g.tag = 'order.created'
 )
-SELECT y.show_no, y.product, y.since_ms, y.from_t, y.to_t, y.t, count(DISTINCT f.key) AS orders
-FROM typed AS y LEFT JOIN (FROM facts WHERE kind = 'product' AND name IN ('orders_created', 'orders_paid')) AS f
-    ON f.show_no = y.show_no AND f.part = y.product AND f.name = y.name AND f.s >= y.t - 60 AND f.s < y.t
+SELECT
+    c.show_no, c.product AS part, c.since_ms, c.from_t, c.t,
+    CASE WHEN g.since_s < c.t THEN 'orders_created' ELSE 'orders_paid' END AS name
+FROM clock AS c LEFT JOIN tags AS g ON g.show_no = c.show_no AND g.tag = 'order.created';
+
+CREATE TEMP TABLE pitch_minutes AS
+SELECT y.show_no, y.part, y.since_ms, y.from_t, y.t, count(DISTINCT f.key) AS orders
+FROM pitch_seconds AS y LEFT JOIN facts AS f
+    ON f.show_no = y.show_no AND f.kind = 'product' AND f.part = y.part AND f.name = y.name
+    AND f.s >= y.t - 60 AND f.s < y.t
 GROUP BY ALL;
 
 INSERT INTO numbers
 WITH so_far AS (
     SELECT *, max(orders) OVER (PARTITION BY show_no, since_ms, from_t ORDER BY t) AS peak FROM pitch_minutes
 ), now AS (
-    SELECT o.show_no, o.t, m.product AS part, m.orders, m.peak, s.rank
+    SELECT o.show_no, o.t, m.part, m.orders, m.peak, s.rank
     FROM ordered AS o JOIN so_far AS m ON m.show_no = o.show_no AND m.t = o.t
     JOIN statuses AS s ON s.show_no = o.show_no AND s.t = o.t
         AND s.name = CASE WHEN o.created THEN 'orders_created' ELSE 'orders_paid' END
-    SEMI JOIN present AS p ON p.show_no = o.show_no AND p.t = o.t AND p.kind = 'product' AND p.part = m.product
+    SEMI JOIN present AS p ON p.show_no = o.show_no AND p.t = o.t AND p.kind = 'product' AND p.part = m.part
 )
 SELECT show_no, t, 'product', part, 'pitch_per_min', NULL, orders, NULL, rank, NULL, NULL FROM now
 UNION ALL

@@ -18,7 +18,8 @@ FROM cell;
 
 CREATE TEMP TABLE ours AS
 SELECT
-    p.room, n.t * 1000 AS at_ms, CASE WHEN n.kind IN ('room', 'product') THEN n.kind ELSE 'split' END AS kind, n.part, n.name || coalesce('_' || n.w, '') AS key,
+    p.room, n.t * 1000 AS at_ms, CASE WHEN n.kind IN ('room', 'product') THEN n.kind ELSE 'split' END AS kind,
+    n.part, n.name || coalesce('_' || n.w, '') AS key,
     CASE WHEN n.rank < 3 THEN n.whole END AS whole, CASE WHEN n.rank < 3 THEN n.ratio END AS ratio,
     ['ok', 'estimated', 'stale', 'missing'][n.rank + 1] AS status, n.num, n.den
 FROM numbers AS n JOIN points AS p ON p.show_no = n.show_no AND p.t = n.t
@@ -35,6 +36,7 @@ WHERE w.key IS NULL OR o.key IS NULL
     OR w.status <> o.status OR w.num IS DISTINCT FROM o.num OR w.den IS DISTINCT FROM o.den
     OR CASE
         WHEN o.whole IS NOT NULL THEN w.value IS DISTINCT FROM o.whole::VARCHAR
-        WHEN o.ratio IS NOT NULL THEN w.value IS NULL OR abs(w.value::DOUBLE - o.ratio) > 1e-9 * greatest(1, abs(o.ratio))
+        WHEN o.ratio IS NOT NULL THEN
+            w.value IS NULL OR abs(w.value::DOUBLE - o.ratio) > 1e-9 * greatest(1, abs(o.ratio))
         ELSE w.value IS NOT NULL
     END;
