@@ -124,19 +124,16 @@ class Feed:
         return bool(await self._ask("HEXISTS", ROOMS, room))
 
     async def numbers(self, room: str) -> dict[str, Any]:
-        """The room's latest numbers as the record of DESIGN's shape; values stay undecoded."""
-        numbers: dict[str, msgspec.Raw] = {}
-        products: dict[str, msgspec.Raw] = {}
-        at_ms: int | None = None
+        """The room's latest numbers in the record's shape; values stay undecoded."""
+        parts: dict[str, dict[str, msgspec.Raw]] = {"n": {}, "p": {}, "s": {}}
+        record: dict[str, Any] = {"room": room, "at_ms": None, "worst": [], "worst_show": []}
         for name, value in (await self._ask("HGETALL", numbers_key(room))).items():
             kind, _, key = name.decode().partition(":")
-            if kind == "n":
-                numbers[key] = msgspec.Raw(value)
-            elif kind == "p":
-                products[key] = msgspec.Raw(value)
-            elif kind == "at_ms":
-                at_ms = int(value)
-        return {"room": room, "at_ms": at_ms, "numbers": numbers, "products": products}
+            if kind in parts:
+                parts[kind][key] = msgspec.Raw(value)
+            elif kind in record:
+                record[kind] = msgspec.Raw(value)
+        return record | {"numbers": parts["n"], "products": parts["p"], "splits": parts["s"]}
 
     async def clock_ms(self, room: str) -> int | None:
         """The end of the newest second whose numbers are published."""

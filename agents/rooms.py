@@ -21,12 +21,11 @@ from redis.exceptions import RedisError
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.settings import Settings, room_config
-from agents.store import Fence, Refused, Snapshot, Store, pack, revive
+from agents.store import Fence, Refused, Snapshot, Store, line_fields, pack, revive
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
 from stream.events import decode
-from stream.numbers import Number
 from stream.playbook import Playbook
 from stream.prompts import Prompt
 from stream.room import RoomState, Said, ShowEnded
@@ -352,7 +351,7 @@ class Rooms:
     async def _publish(self, partition: Partition, kept: Kept) -> None:
         state = kept.state
         assert state.show is not None
-        fields = _fields(state)
+        fields = line_fields(state.line())
         changed = {name: value for name, value in fields.items() if kept.published.get(name) != value}
         gone = [name for name in kept.published if name not in fields]
         about = {
@@ -367,16 +366,3 @@ class Rooms:
         await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
         kept.published = fields
         kept.published_at_ms = at_ms
-
-
-def _fields(state: RoomState) -> dict[str, bytes]:
-    """A room's latest numbers as the fields of its hash."""
-    encode: Callable[[Any], bytes] = msgspec.json.encode
-    line = state.line()
-    fields = {"at_ms": str(line.at_ms).encode()}
-    number: Number
-    for key, number in line.numbers.items():
-        fields[f"n:{key}"] = encode(number)
-    for product, numbers in line.products.items():
-        fields[f"p:{product}"] = encode(numbers)
-    return fields

@@ -19,6 +19,7 @@ from stream import series
 from stream.errors import SnapshotError
 from stream.recap import Recap
 from stream.room import RoomState
+from stream.view import Line
 
 ROOMS = "liveroom:rooms"
 PROMPTS_KEPT = 5_000  # entries a room's stream keeps; a show has some hundred
@@ -26,6 +27,7 @@ SHOWS_KEPT = 20  # recaps a room keeps in Redis; the exported files are the arch
 SAID_KEPT = 4 * PROMPTS_KEPT  # which of them were said, kept longer: a rebuild may go further back than the stream
 SNAPSHOT_VERSION = 2
 _MAGIC = b"lr"
+_encoder = msgspec.json.Encoder()
 _COMPRESSION = 1  # of zstandard; a large room takes a quarter of zlib's time at its fastest, and is smaller
 
 
@@ -73,6 +75,19 @@ def shows_key(room: str) -> str:
     return f"liveroom:shows:{room}"
 
 
+def line_fields(line: Line) -> dict[str, bytes]:
+    """A line as the fields of the room's hash: `n:<key>`, `p:<product>`, `s:<part>`, `worst` and `worst_show`."""
+    encode = _encoder.encode
+    fields = {"at_ms": str(line.at_ms).encode(), "worst": encode(line.worst), "worst_show": encode(line.worst_show)}
+    for key, number in line.numbers.items():
+        fields[f"n:{key}"] = encode(number)
+    for product, numbers in line.products.items():
+        fields[f"p:{product}"] = encode(numbers)
+    for part, numbers in line.splits.items():
+        fields[f"s:{part}"] = encode(numbers)
+    return fields
+
+
 class Snapshot(NamedTuple):
     """A room's state and the offset of the last record it holds."""
 
@@ -113,7 +128,9 @@ class Refused(Exception):
 def pack(snapshot: Snapshot) -> bytes:
     """A snapshot as stored: magic, version, zstandard over [layout of the sums, offset, state]."""
     body = msgspec.msgpack.encode([_LAYOUT, snapshot.offset, snapshot.state])
-    return _MAGIC + bytes([SNAPSHOT_VERSION]) + zstandard.ZstdCompressor(_COMPRESSION, write_checksum=True).compress(body)
+    return (
+        _MAGIC + bytes([SNAPSHOT_VERSION]) + zstandard.ZstdCompressor(_COMPRESSION, write_checksum=True).compress(body)
+    )
 
 
 def unpack(room: str, blob: bytes) -> Snapshot:
@@ -127,7 +144,7 @@ def unpack(room: str, blob: bytes) -> Snapshot:
         )
     try:
         layout, offset, state = msgspec.msgpack.decode(zstandard.decompress(blob[3:]), type=tuple[int, int, bytes])
-    except (zstandard.ZstdError, msgspec.DecodeError) as error:
+    except (zstandard.ZstdError, msgspec.DecodeError, MemoryError) as error:  # a damaged header may state any size
         raise SnapshotError(
             f"the snapshot of room {room!r} is damaged ({error}); delete {snapshot_key(room)} to rebuild it"
         ) from None

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from agents.partition import TICK, TICK_KEY
 from agents.settings import Settings, load_playbook, room_config
-from agents.store import Store, revive
+from agents.store import Store, line_fields, revive
 from stream.errors import OperatorError, RejectedEvent
 from stream.events import decode
 from stream.prompts import Prompt
@@ -239,10 +239,7 @@ class _Check:
         return found
 
     def _published(self) -> list[Difference]:
-        line = self._replay.state.line()
-        fields = {f"n:{key}": msgspec.json.encode(number) for key, number in line.numbers.items()}
-        fields |= {f"p:{product}": msgspec.json.encode(numbers) for product, numbers in line.products.items()}
-        live = {key: value for key, value in self._live.numbers.items() if key != "at_ms"}
+        fields, live = line_fields(self._replay.state.line()), self._live.numbers
         return [
             Difference(f"published {key}", live.get(key), fields.get(key))
             for key in sorted(fields.keys() | live.keys())

@@ -390,11 +390,13 @@ def test_a_page_opened_with_the_token_leaves_a_cookie_that_other_sites_cannot_us
 
 
 def test_numbers_come_in_the_one_record_shape(url: str, room: RoomInRedis) -> None:
-    """Redis' fields become numbers by key and products by id, as published."""
+    """Redis' fields become numbers by key, products by id and parts by kind and value, as published."""
     online = {"value": 341, "status": "ok", "num": None, "den": None}
     rate = {"value": 0.25, "status": "estimated", "num": 1, "den": 4}
     room.number("n:online", online)
     room.number("p:SKU:1", {"pay_rate_5m": rate})
+    room.number("s:from=ads", {"joins_5m": online})
+    room.number("worst", [{"key": "gpm_10m", "value": 1.0, "benchmark": 2.0, "share": 0.5}])
 
     numbers = asyncio.run(ask("GET", f"{url}/v1/rooms/%E4%B8%BB%E6%92%AD%2F1/numbers"))
     assert numbers.body == {
@@ -402,6 +404,9 @@ def test_numbers_come_in_the_one_record_shape(url: str, room: RoomInRedis) -> No
         "at_ms": SHOW_MS,
         "numbers": {"online": online},
         "products": {"SKU:1": {"pay_rate_5m": rate}},
+        "splits": {"from=ads": {"joins_5m": online}},
+        "worst": [{"key": "gpm_10m", "value": 1.0, "benchmark": 2.0, "share": 0.5}],
+        "worst_show": [],
     }
     rooms = asyncio.run(ask("GET", f"{url}/v1/rooms"))
     assert [known["room"] for known in rooms.body["rooms"]] == ["主播/1"]
