@@ -22,13 +22,8 @@ from tests.recordings import events, recorded
 
 END_MS = 1_760_000_000_000
 SETTLE_S = 40.0
-GROWS_WITH_TIME = (
-    "inflow_per_min",
-    "chats_per_min",
-    "chat_density",
-    "dwell_s",
-    "over_1min",
-)  # also when nothing happens any more
+# These grow also when nothing happens any more.
+GROWS_WITH_TIME = ("inflow_per_min", "chats_per_min", "chat_density", "dwell_s", "over_1min")
 
 
 @pytest.fixture
