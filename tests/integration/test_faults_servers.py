@@ -19,7 +19,7 @@ from tests.integration.kafka import server as kafka_server
 from tests.integration.proxy import proxy
 
 pytestmark = pytest.mark.faults
-PLAY_S = 25
+PLAY_S = 18
 
 
 @contextmanager
@@ -67,11 +67,11 @@ def test_redis_slow_then_silent_then_cut(tansu: embedded.Server, redis_url: str,
         stage = Stage(tansu.address, f"redis://127.0.0.1:{line.port}/0", tmp_path)
         with on_air(stage, tmp_path) as crew:
             line.delay_s = 0.3
-            stage.wait_sent(10_000)
+            stage.wait_sent(6_000)
             line.delay_s, line.held = 0.0, True
-            stage.wait_sent(15_000)
+            stage.wait_sent(12_000)
             line.sever()
-            stage.wait_sent(5_000)
+            stage.wait_sent(4_000)
             line.mend()
             stage.progressed(100)
             assert crew.alive() == [0, 1], crew.messages()
@@ -128,8 +128,10 @@ def test_kafka_killed_and_restarted(own_kafka: Restarted, redis_url: str, tmp_pa
         assert crew.alive() == [0, 1], crew.messages()
 
 
-def test_a_broker_that_stalls(broker: embedded.Server, redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.kafka
+def test_a_broker_that_stalls(own_kafka: Restarted, redis_url: str, tmp_path: Path) -> None:
     """The broker stands still for longer than a session, and goes on as if nothing had been."""
+    broker = own_kafka.server
     stage = Stage(broker.address, redis_url, tmp_path)
     with on_air(stage, tmp_path) as crew:
         os.kill(broker.pid, signal.SIGSTOP)
