@@ -28,7 +28,7 @@ LARGE_S = 3_600
 STAY_S = 300
 SETTLE_S = 15.0  # a huge room is saved less often than that, and its last state not before the worker ends
 PUBLISHED_S = 1.5  # one more publishing of numbers
-APPLY_TIMEOUT_S = 110.0
+APPLY_TIMEOUT_S = 300.0  # half a minute where nothing else runs
 LEAD_MS = 2_000
 
 Dated = Iterator[tuple[int, dict[str, object]]]
