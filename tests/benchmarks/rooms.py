@@ -157,7 +157,7 @@ def main() -> None:
     early, late = percentile(warm[: len(warm) // 2], 0.5), percentile(warm[len(warm) // 2 :], 0.5)
     keeps_up = applied == sent and late < FALLEN_BEHIND * max(early, 1000.0)
     told = {
-        "events": sent,
+        "sent": sent,
         "wall_s": spent.wall_s,
         "cpu_s": spent.cpu_s,
         "share_of_a_core": spent.cpu_s / spent.wall_s,
@@ -165,7 +165,7 @@ def main() -> None:
         "p99_ms": percentile(warm, 0.99),
         "peak_rss_mib": peak,
     }
-    head = ("rooms", "events", "wall s", "CPU s", "of a core", "delay p50 ms", "p99 ms", "peak MiB", "keeps up")
+    head = ("rooms", "events sent", "wall s", "CPU s", "of a core", "delay p50 ms", "p99 ms", "peak MiB", "keeps up")
     table(head, [[chosen.rooms, *told.values(), "yes" if keeps_up else f"no ({applied} applied)"]])
     figures("rooms", rooms=chosen.rooms, keeps_up=int(keeps_up), **told)
 

@@ -1,7 +1,7 @@
 """What every engine of the side-by-side is given and gives back.
 
-An engine is a script: it reads the first `--events` events from a file or from a topic (one partition, one event a
-record), computes for each room at the end of each second of event time, over the last 60 s and 300 s, joins, chats,
+An engine is a script: it reads `--events` events, all there are, from a file or from a topic (one partition, one event
+a record), computes for each room at the end of each second of event time, over the last 60 s and 300 s, joins, chats,
 carts, orders, GMV, distinct users and carts / users, writes the rows to `--out` and prints one line of JSON. An event
 may be up to 5,000 ms late. The clock runs from the first event read to the last row; starting up is not counted.
 """

@@ -8,7 +8,6 @@ named in FLINK_KAFKA_JAR.
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -89,11 +88,6 @@ def rows(window_s: int, folder: Path) -> Iterator[Row]:
 def main() -> None:
     given = arguments()
     scratch = Path(tempfile.mkdtemp(prefix="flink-"))
-    if given.input == "file":  # it reads a whole file
-        cut = scratch / "events.ndjson"
-        with cut.open("wb") as target:
-            subprocess.run(["head", "-n", str(given.events), str(given.file)], stdout=target, check=True)
-        given.file = cut
     environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
     config = environment.get_config()
     config.set("parallelism.default", "1")
