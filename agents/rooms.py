@@ -219,12 +219,20 @@ class Rooms:
                 kept.state.apply(event, arrived_ms)
                 applied += 1
             except RejectedEvent as rejected:
-                self.telemetry.rejected.labels(rejected.reason).inc()
-                self.outbox.bury(partition, offset, key, value, rejected)
+                self._bury(partition, offset, key, value, rejected)
+            except Exception as fault:  # ours, not the sender's: the other rooms must not stand still for it
+                logger.exception("record %d of partition %d could not be applied", offset, number)
+                self._bury(partition, offset, key, value, RejectedEvent("invalid", f"our own fault: {fault!r}"))
         partition.hear(batch.timestamps[-1])
         self.telemetry.events.inc(applied)
         behind = batch.highwater - partition.next_offset > BEHIND
         self._gather(partition, touched.values(), self._now() * 1000 - batch.timestamps[-1] if behind else 0)
+
+    def _bury(
+        self, partition: Partition, offset: int, key: bytes | None, value: bytes | None, why: RejectedEvent
+    ) -> None:
+        self.telemetry.rejected.labels(why.reason).inc()
+        self.outbox.bury(partition, offset, key, value, why)
 
     def _shrunk(self, partition: Partition, batch: Batch) -> None:
         """The broker had nothing at our position and began anew: going on would skip what has come since."""
@@ -239,7 +247,10 @@ class Rooms:
 
     def _tick(self, partition: Partition, now_ms: int, touched: dict[str, Kept]) -> None:
         for room, kept in partition.rooms.items():
-            kept.state.advance(now_ms)
+            try:
+                kept.state.advance(now_ms)
+            except Exception:  # our own fault: the other rooms must not stand still for it
+                logger.exception("room %r could not go on to %d", room, now_ms)
             touched[room] = kept
 
     def _gather(self, partition: Partition, touched: Iterable[Kept], age_ms: float) -> None:
@@ -327,6 +338,8 @@ class Rooms:
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 logger.warning("cannot save now (%s); the rooms go on, and are saved when Redis answers", error)
+            except Exception:  # our own fault: unsaved rooms cost time after a restart, a dead worker the whole show
+                logger.exception("cannot save; the rooms go on")
 
     async def publish_forever(self) -> None:
         """Every `publish_ms`: the numbers that changed, of the rooms that closed a second since."""
@@ -337,6 +350,8 @@ class Rooms:
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 logger.debug("cannot publish numbers now: %s", error)
+            except Exception:
+                logger.exception("cannot publish; the rooms go on")
 
     async def publish(self) -> None:
         """Write the latest numbers of every room that moved."""

@@ -5,7 +5,7 @@ The log is the truth: the snapshot and the published numbers must be what its re
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from agents.partition import TICK, TICK_KEY
 from agents.settings import Settings, load_playbook, room_config
 from agents.store import Store, line_fields, revive
-from stream.errors import OperatorError, RejectedEvent
+from stream.errors import OperatorError
 from stream.events import decode
 from stream.prompts import Prompt
 from stream.room import RoomState, Said
@@ -152,20 +152,18 @@ class Replay:
         return _is_tick(record) or record.key in (None, self._key)
 
     def take(self, record: Record) -> bool:
-        """Apply one record; whether it was the room's own."""
+        """Apply one record; whether it was the room's own. What cannot be applied is left, as a worker leaves it."""
         own = False
-        if _is_tick(record):
-            if self._begun:  # a worker knows a room from its first event on
-                self.state.advance(record.arrived_ms)
-        elif self.concerns(record):
-            try:
+        with suppress(Exception):
+            if _is_tick(record):
+                if self._begun:  # a worker knows a room from its first event on
+                    self.state.advance(record.arrived_ms)
+            elif self.concerns(record):
                 event = decode(record.value, record.key)
                 own = event.room == self.state.room
                 if own:
                     self._begun = True
                     self.state.apply(event, record.arrived_ms)
-            except RejectedEvent:
-                pass
         self.said += [output for output in self.state.drain() if isinstance(output, Said)]
         return own
 

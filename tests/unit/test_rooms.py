@@ -16,6 +16,7 @@ from agents.store import Entry, Fence, Store
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream import events as ev
+from stream.room import RoomState
 
 END_MS = 1_760_000_000_000
 NOW_S = END_MS / 1000
@@ -158,6 +159,28 @@ def test_prompts_of_an_hour_ago_are_recorded_not_shown(log: Log, late_s: int, be
 
     assert prompts
     assert {entry.kind for entry in prompts} == kind
+
+
+def test_a_fault_of_our_own_stops_no_other_room(log: Log, whole: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the core fails in one room, its record goes to the dead letters, and the other room is what it was."""
+    apply, advance = RoomState.apply, RoomState.advance
+
+    def failing(of: RoomState, *arguments: Any) -> Any:
+        if of.room == "a" and chance.random() < 0.2:
+            raise ZeroDivisionError
+        return (apply if len(arguments) == 2 else advance)(of, *arguments)
+
+    chance = random.Random(3)
+    monkeypatch.setattr(RoomState, "apply", failing)
+    monkeypatch.setattr(RoomState, "advance", failing)
+    made = rooms()
+    made.take(0, batch(log, 0))
+    letters = [letter.what for letter in made.outbox.log._letters]
+    dead = [letter for letter in letters if isinstance(letter, Record) and letter.topic == "live.rejected"]
+
+    assert made.partitions[0].rooms["b"].state.line() == whole.partitions[0].rooms["b"].state.line()
+    assert len(dead) > 100
+    assert dict(dead[0].headers)["detail"] == b"our own fault: ZeroDivisionError()"
 
 
 def test_a_partition_that_went_is_lost(log: Log) -> None:
