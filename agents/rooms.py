@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
+from xxhash import xxh3_64_intdigest
 
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
@@ -350,25 +351,29 @@ class Rooms:
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 logger.debug("cannot publish numbers now: %s", error)
-            except Exception:
-                logger.exception("cannot publish; the rooms go on")
 
     async def publish(self) -> None:
         """Write the latest numbers of every room that moved."""
         for partition in list(self.partitions.values()):
-            try:
-                for kept in list(partition.rooms.values()):
-                    if not partition.lost and kept.state.show is not None and kept.state.at_ms != kept.published_at_ms:
-                        await self._publish(partition, kept)
-            except Refused:
-                partition.lost = True
+            for kept in list(partition.rooms.values()):
+                if partition.lost or kept.state.show is None or kept.state.at_ms == kept.published_at_ms:
+                    continue
+                try:
+                    await self._publish(partition, kept)
+                except Refused:
+                    partition.lost = True
+                except (RedisError, OSError):
+                    raise
+                except Exception:  # our own fault: the other rooms must not stand still for it
+                    logger.exception("the numbers of room %r cannot be published", kept.state.room)
 
     async def _publish(self, partition: Partition, kept: Kept) -> None:
         state = kept.state
         assert state.show is not None
         fields = line_fields(state.line())
-        changed = {name: value for name, value in fields.items() if kept.published.get(name) != value}
-        gone = [name for name in kept.published if name not in fields]
+        digests = {name: xxh3_64_intdigest(value) for name, value in fields.items()}
+        changed = {name: value for name, value in fields.items() if kept.published.get(name) != digests[name]}
+        gone = [name for name in kept.published if name not in digests]
         about = {
             "room": state.room,
             "show_ms": state.show.show_ms,
@@ -379,5 +384,5 @@ class Rooms:
         at_ms = state.at_ms
         encoded = msgspec.json.encode(about)
         await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
-        kept.published = fields
+        kept.published = digests
         kept.published_at_ms = at_ms
