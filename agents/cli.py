@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from agents import app as worker_app
-from agents import catalogues, export, gateway, glossary, recaps, replay, verify
+from agents import catalogues, export, gateway, glossary, heap, recaps, replay, verify
 from agents import demo as demo_show
 from agents import dry_run as dry
 from agents.settings import Settings, from_env, load_playbook, room_config
@@ -62,6 +62,7 @@ def worker() -> None:
     Start as many as there are partitions; Kafka's consumer group shares the rooms among them.
     """
     settings = _settings()
+    heap.keep_small()
     _run(lambda stop: worker_app.run(settings, stop, lambda url: click.echo(f"worker ready, metrics at {url}")))
 
 

@@ -22,7 +22,7 @@ class Kept:
         self.offset = offset
         self.saved_offset = offset
         self.saved_closed = state.closed
-        self.published: dict[str, bytes] = {}
+        self.published: dict[str, int] = {}  # digest of each field as last written
         self.published_at_ms = 0
 
     def changed(self) -> bool:

@@ -374,6 +374,7 @@ class RoomState:
             "currencies": self._currencies.snapshot(),
             "catalogue": list(self._catalogue.values()),
             "rundown": self._rundown,
+            "ended_now": self._ended_now,
             "counts": [self.late, self.duplicates, self.stamped, self.foreign, self.closed],
         }
         return msgspec.msgpack.encode(state)
@@ -398,6 +399,7 @@ class RoomState:
         products = msgspec.convert(plain["catalogue"], list[Product])
         self._catalogue = {product.product: product for product in products}
         self._rundown = msgspec.convert(plain["rundown"], tuple[RundownItem, ...])
+        self._ended_now = plain["ended_now"]
         self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
 
 

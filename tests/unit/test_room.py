@@ -600,3 +600,16 @@ def test_the_line_before_is_the_line_of_ten_minutes_ago() -> None:
         compared += before is not None
 
     assert compared >= 600
+
+
+def test_an_end_that_comes_late_survives_a_crash() -> None:
+    """It is heard of after its second was closed, and the worker stops before the next one is."""
+    room = feed(new(), start(0), chat(1_000))
+    room.advance(START + 20_000)
+    room.apply(end(10_000), START + 20_000)
+    again = new()
+    again.restore(room.snapshot())
+    said_before = ended(room.drain())
+    again.advance(START + 60_000)
+
+    assert len(said_before + ended(again.drain())) == 1
