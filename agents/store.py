@@ -17,6 +17,7 @@ import zstandard
 from agents.settings import Settings
 from stream import series
 from stream.errors import SnapshotError
+from stream.numbers import KEYS
 from stream.recap import Recap
 from stream.room import RoomState
 from stream.view import Line
@@ -28,6 +29,7 @@ SAID_KEPT = 4 * PROMPTS_KEPT  # which of them were said, kept longer: a rebuild 
 SNAPSHOT_VERSION = 2
 _MAGIC = b"lr"
 _encoder = msgspec.json.Encoder()
+_FIELDS = {key: f"n:{key}" for key in KEYS}  # one string for all rooms
 _COMPRESSION = 1  # of zstandard; a large room takes a quarter of zlib's time at its fastest, and is smaller
 
 
@@ -80,7 +82,7 @@ def line_fields(line: Line) -> dict[str, bytes]:
     encode = _encoder.encode
     fields = {"at_ms": str(line.at_ms).encode(), "worst": encode(line.worst), "worst_show": encode(line.worst_show)}
     for key, number in line.numbers.items():
-        fields[f"n:{key}"] = encode(number)
+        fields[_FIELDS[key]] = encode(number)
     for product, numbers in line.products.items():
         fields[f"p:{product}"] = encode(numbers)
     for part, numbers in line.splits.items():

@@ -22,10 +22,10 @@ from stream.recap import PromptRow, Recap
 from stream.show import Show, recap
 from stream.tally import Tally
 from stream.view import Before, Line, RoomView
-from stream.windows import SPAN_S
 from stream.worst import BENCHMARKS
 
 NEVER_MS = 1 << 62
+ALIVE_S = 1_200  # after the last event: the ten minutes, and the ten before them, still change
 _by_time = attrgetter("ts")
 
 
@@ -179,14 +179,14 @@ class RoomState:
                 if not waiting:
                     return
                 next_s = min(due_s, *waiting)
-                if next_s - buckets.end_s > SPAN_S:
+                if next_s - buckets.end_s > ALIVE_S:
                     self._skip(next_s - buckets.end_s)
                     continue
             self._close_second(buckets.end_s)
 
     def _asleep(self, second: int) -> bool:
         """Whether no window, hold or timer is alive at `second`."""
-        return second - self._last_event_s > SPAN_S and second * 1000 > self.desk.idle_after_ms()
+        return second - self._last_event_s > ALIVE_S and second * 1000 > self.desk.idle_after_ms()
 
     def _skip(self, seconds: int) -> None:
         self.tally.shelf.panes.skip(seconds)
@@ -214,7 +214,7 @@ class RoomState:
             self._ended_now = False
             self._out.append(ShowEnded(self.recap()))
         every_s = self.config.line_every_s
-        if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < SPAN_S:
+        if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < ALIVE_S:
             self._say_line(every_product=second == self._final_s)
 
     def _take(self, events: list[e.RoomEvent], second: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from stream import series as s
 from stream.catalogue import Product, RundownItem
-from stream.numbers import BY_KEY, DEFINITIONS, MISSING, Known, Number, Totals, online_mean, worst
+from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
 from stream.shelf_numbers import ProductView
 from stream.sources import Silence
 from stream.split_numbers import part_line
@@ -174,11 +174,10 @@ class RoomView:
     def line(self, every_product: bool = False) -> Line:
         """All numbers, and those of the products with something in their windows (or of every product)."""
         numbers: dict[str, Number] = {}
-        for window in ("1m", "5m", "10m", "prev10m", "show"):
+        for window, definitions in _BY_WINDOW.items():
             totals = self.totals(window)
-            for definition in DEFINITIONS:
-                if window in definition.windows:
-                    numbers[f"{definition.name}_{window}"] = MISSING if totals is None else definition.make(totals)
+            for key, make in definitions:
+                numbers[key] = MISSING if totals is None else make(totals)
         for name in PUBLISHED_WINDOWLESS:
             numbers[name] = self.number(name)
         return Line(
@@ -355,6 +354,9 @@ class RoomView:
         )
 
 
+_BY_WINDOW = {
+    window: [(key, definition.make) for key, (definition, of) in BY_KEY.items() if of == window] for window in ALL
+}
 _REACTIONS = ("chat", "like")
 _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "online": RoomView._online,

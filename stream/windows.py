@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOWS_S: Mapping[str, int] = {"1m": 60, "5m": 300, "10m": 600}
-SPAN_S = 1_200  # the longest window with the one before it
+SPAN_S = 960  # what plays look back to: the minutes -15 to -5, and the one under way
 NEVER, SAME = -1, -2  # what `Distinct.see` says besides a second
 _SIZES = tuple(WINDOWS_S.values())
 _SIZES_COLUMN = np.array(_SIZES)
