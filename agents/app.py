@@ -141,6 +141,8 @@ class Membership:
                 astray = self.rooms.astray(app.consumer.events_partitions())
                 if astray:
                     await app.consumer.place(astray)
+                    if self.rooms.astray(astray):
+                        await asyncio.sleep(1.0)  # not ours to take yet
             except Exception as error:  # a rebalance in between, or Kafka away: the next turn tries again
                 logger.info("partitions not placed yet: %r", error)
                 await asyncio.sleep(1.0)

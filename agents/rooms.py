@@ -78,8 +78,9 @@ class Rooms:
         self._config = room_config(settings)
 
     def states(self) -> list[RoomState]:
-        """Every room held."""
-        return [kept.state for partition in self.partitions.values() for kept in partition.rooms.values()]
+        """Every room held and ours."""
+        held = [partition for partition in self.partitions.values() if not partition.lost]
+        return [kept.state for partition in held for kept in partition.rooms.values()]
 
     # --- ownership
 
@@ -137,7 +138,7 @@ class Rooms:
         try:
             return await self.group.recognised(number, position)
         except Exception as error:  # whatever it is: who is not recognised does not write
-            logger.debug("the coordinator does not say whose partition %d is: %r", number, error)
+            logger.warning("the coordinator does not say whose partition %d is: %r", number, error)
             return False
 
     async def _load(self, number: int, fence: Fence) -> Partition:

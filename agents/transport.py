@@ -15,13 +15,14 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # aiokafka ships 
     IllegalStateError,
     KafkaError,
 )
-from aiokafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]  # the same
+from aiokafka.structs import OffsetAndMetadata, TopicPartition  # type: ignore[import-untyped]  # the same
 from faust.transport.drivers import TRANSPORTS, aiokafka
 from faust.types import TP
 
 logger = logging.getLogger(__name__)
 
 SCHEME = "joined"
+FETCH_MAX_WAIT_MS = 50  # 20 empty fetches a second and broker; measured: 14 ms from POST to prompt, 704 with Faust's
 BATCH_MAX = 500  # records a message: about 5 ms of work between two turns of the event loop
 
 Positions = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
@@ -122,21 +123,35 @@ class _Thread(aiokafka.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Any) -> bool:
         # Our positions stand in Redis; a commit that fails costs nobody more than a stale figure of a lag tool.
         try:
-            ours = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in self.assignment()}
+            ours = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
             self.tp_last_committed_at.update(dict.fromkeys(ours, time.monotonic()))
-            await self._ensure_consumer().commit(ours)
-        except (KafkaError, ValueError) as error:
+            await self._ensure_consumer().commit(_plain(ours))
+        except KafkaError as error:
             logger.debug("offsets not committed: %r", error)
             return False
+        except Exception as error:  # Faust would end the consumer for it
+            logger.warning("offsets not committed: %r", error)
+            return False
         return True
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        # Faust asks brokers to hold an empty fetch for 1.5 s; the embedded one sleeps half of that whatever comes in.
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        return consumer
 
     async def recognised(self, offsets: Mapping[TP, int]) -> bool:
         """Does the group's coordinator take a commit from us, in our generation? Raises KafkaError if it is away."""
         try:
-            await self._ensure_consumer().commit({tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()})
+            await self._ensure_consumer().commit(_plain(offsets))
         except (CommitFailedError, IllegalStateError):
             return False
         return True
+
+
+def _plain(offsets: Mapping[TP, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Offsets as aiokafka wants them: a TP of Faust's own looks the same, and is refused."""
+    return {TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
 
 
 class Consumer(aiokafka.Consumer):

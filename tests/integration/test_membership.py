@@ -1,4 +1,4 @@
-"""Faust gives up on its consumer for good now and then; the worker makes another one and keeps its rooms."""
+"""A worker's place in its group: a consumer that crashed is replaced, and a group that counts anew is believed."""
 
 import asyncio
 import threading
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from agents import app as worker
 from agents import embedded
 from agents.transport import App
-from tests.integration.faults import Stage
+from tests.integration.faults import Crew, Stage
 from tests.integration.workers import wait_until
 
 START_S = 40.0
@@ -66,3 +68,32 @@ def test_a_consumer_that_crashed_is_followed_by_another(
         stage.progressed(2_000)
         stage.wait_until_done()
         stage.check()
+
+
+async def committed(stage: Stage) -> dict[int, int]:
+    """The offsets the group has committed, by partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.settings.kafka)
+    await admin.start()
+    try:
+        topic, count = stage.settings.events_topic, stage.settings.partitions
+        asked = [TopicPartition(topic, number) for number in range(count)]  # Tansu's answer for "all" is cut short
+        found = await admin.list_consumer_group_offsets(stage.settings.group, partitions=asked)
+    finally:
+        await admin.close()
+    return {tp.partition: held.offset for tp, held in found.items()}
+
+
+def test_a_group_that_counts_anew_is_believed(broker: embedded.Server, redis_url: str, tmp_path: Path) -> None:
+    """Redis remembers a generation of long ago; the broker confirms ours, and the rooms are fed."""
+    stage = Stage(broker.address, redis_url, tmp_path, a_partition=1, events=1_000)
+    with stage.client() as client:
+        for partition in range(stage.settings.partitions):
+            client.hset(f"liveroom:fences:{stage.settings.events_topic}", str(partition), "999 somebody")
+    with Crew(stage.settings, tmp_path / "workers.log") as crew:
+        crew.start(0)
+        stage.play(0)
+        crew.ready(0)
+        stage.wait_until_done()
+    stage.check()
+    assert "the group counts anew; taken over from 999 somebody" in crew.log.read_text()
+    assert sum(asyncio.run(committed(stage)).values()) >= stage.count, "lag tools see no progress"
