@@ -34,6 +34,7 @@ from stream.room import RoomState, Said, ShowEnded
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
+PUBLISH_SHARE = 0.2  # of the worker's time that making lines may take: behind a full log, events come first
 SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
 SAVE_BYTES = 4_000_000  # written at once; Redis serves nobody else meanwhile
 BEHIND = 10  # records the log is ahead of us; a few ticks are no sign of catching up
@@ -72,6 +73,7 @@ class Rooms:
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._now = now
         self._save_s = 0.0
+        self._publish_s = 0.0
         self._send = send
         self._saving = asyncio.Lock()
         self._loading = asyncio.Lock()
@@ -344,9 +346,10 @@ class Rooms:
                 logger.exception("cannot save; the rooms go on")
 
     async def publish_forever(self) -> None:
-        """Every `publish_ms`: the numbers that changed, of the rooms that closed a second since."""
+        """Every `publish_ms`, less often where it takes more than its share: numbers of the rooms that moved."""
         while True:
-            await asyncio.sleep(self.settings.publish_ms / 1000)
+            await asyncio.sleep(max(self.settings.publish_ms / 1000, self._publish_s / PUBLISH_SHARE))
+            self._publish_s = 0.0
             try:
                 await self.publish()
             except (RedisError, OSError) as error:
@@ -371,6 +374,7 @@ class Rooms:
     async def _publish(self, partition: Partition, kept: Kept) -> None:
         state = kept.state
         assert state.show is not None
+        began = time.thread_time()
         fields = line_fields(state.line())
         digests = {name: xxh3_64_intdigest(value) for name, value in fields.items()}
         changed = {name: value for name, value in fields.items() if kept.published.get(name) != digests[name]}
@@ -384,6 +388,7 @@ class Rooms:
         }
         at_ms = state.at_ms
         encoded = msgspec.json.encode(about)
+        self._publish_s += time.thread_time() - began
         await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
         kept.published = digests
         kept.published_at_ms = at_ms
