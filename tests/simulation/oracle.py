@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import msgspec
 
+from stream.room import RoomConfig
+
 PARTS = sorted(Path(__file__).with_name("sql").glob("*.sql"))
 NUMBER = "STRUCT(value VARCHAR, status VARCHAR, num BIGINT, den BIGINT)"
 RECORD = {
@@ -60,10 +62,10 @@ class Compared(msgspec.Struct, frozen=True):
     differences: list[dict[str, Any]]
 
 
-def compare(records: Iterable[bytes], out: Path, every_s: int, lateness_ms: int = 3_000) -> Compared:
-    """The numbers of `records` by SQL against those that a dry run with lines every `every_s` wrote below `out`."""
+def compare(records: Iterable[bytes], out: Path, config: RoomConfig) -> Compared:
+    """The numbers of `records` by SQL against those that a dry run with `config` wrote below `out`."""
     with duckdb.connect() as db:
-        _load(db, records, out, every_s, lateness_ms)
+        _load(db, records, out, config)
         for part in PARTS:
             db.execute(part.read_text(encoding="utf-8"))
         found = db.execute("FROM differences ORDER BY at_ms, kind, part, key")
@@ -72,12 +74,14 @@ def compare(records: Iterable[bytes], out: Path, every_s: int, lateness_ms: int 
         return Compared(_rows(db, "happened"), _rows(db, "said"), _rows(db, "ours"), differences)
 
 
-def _load(db: duckdb.DuckDBPyConnection, records: Iterable[bytes], out: Path, every_s: int, lateness_ms: int) -> None:
+def _load(db: duckdb.DuckDBPyConnection, records: Iterable[bytes], out: Path, config: RoomConfig) -> None:
     numbered = out / "records.ndjson"
     with open(numbered, "wb") as file:
         file.writelines(b'{"n":%d,%s\n' % (n, record.lstrip()[1:]) for n, record in enumerate(records))
-    db.execute("SET VARIABLE every_s = $1", [every_s])
-    db.execute("SET VARIABLE lateness_ms = $1", [lateness_ms])
+    db.execute("SET VARIABLE every_s = $1", [config.line_every_s])
+    db.execute("SET VARIABLE lateness_ms = $1", [config.lateness_ms])
+    db.execute("SET VARIABLE online_source = $1", [config.online_source])
+    db.execute("SET VARIABLE sources = $1::VARCHAR[]", [sorted(config.sources)])
     for table, path, columns in (("records", numbered, RECORD), ("said", out / "numbers.ndjson", LINE)):
         db.execute(
             f"CREATE TEMP TABLE {table} AS FROM read_json($1, format = 'newline_delimited', columns = {columns})",

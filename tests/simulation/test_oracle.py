@@ -4,7 +4,9 @@ import gzip
 import random
 import tempfile
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,12 +24,13 @@ PLAYBOOK = load_playbook(Settings())
 END_MS = 1_760_000_000_000
 
 
-def compared(records: Sequence[bytes], every_s: int) -> oracle.Compared:
+def compared(records: Sequence[bytes], every_s: int, **config: Any) -> oracle.Compared:
     """A dry run of `records` against the oracle; none may be late or refused."""
+    settled = RoomConfig(line_every_s=every_s, **config)
     with tempfile.TemporaryDirectory() as folder:
-        report = dry_run(records, Path(folder), PLAYBOOK, RoomConfig(line_every_s=every_s))
+        report = dry_run(records, Path(folder), PLAYBOOK, settled)
         assert (report.late, report.rejected) == (0, {})
-        found = oracle.compare(records, Path(folder), every_s)
+        found = oracle.compare(records, Path(folder), settled)
     assert found.events == report.events - report.duplicates
     return found
 
@@ -83,6 +86,71 @@ def test_busy_rooms(habit: shows.Habits) -> None:
 def at(second: float, kind: str, **fields: object) -> dict[str, object]:
     """An event of `second` after the beginning."""
     return {"type": kind, "ts": shows.BEGIN_MS + round(1000 * second), **fields}
+
+
+# Where a definition says "at most", "more than" or "before", a room that stands exactly there.
+EXACT: dict[str, list[dict[str, object]]] = {
+    "sessions of just 30 s, 60 s and a bit less": [
+        *(at(n, "viewer.join", user=f"u{n}") for n in range(40)),
+        *(at(n + (30, 60, 29.999, 59.999)[n % 4], "viewer.leave", user=f"u{n}") for n in range(40)),
+        *(at(n, "chat", text="1") for n in range(100, 200, 9)),
+    ],
+    "back after just 30 s, and a bit more": [
+        *(at(n, "viewer.join", user=f"u{n}") for n in range(8)),
+        *(at(10 + n, "viewer.leave", user=f"u{n}") for n in range(8)),
+        *(at(10 + n + (30, 30.001)[n % 2], "viewer.join", user=f"u{n}") for n in range(8)),
+        at(99, "chat", text="1"),
+    ],
+    "one id with just a fifth of the events, then more": [
+        *(at(n / 4, "like", user="111" if n % 5 == 0 else f"u{n}") for n in range(100)),
+        *(at(40 + n, "like", user="111") for n in range(10)),
+    ],
+    "a pitch of just a minute": [
+        at(0, "product.click", product="p1"),
+        at(10, "product.pin", product="p1"),
+        *(at(10 + n, "order.paid", product="p1", amount=1, user=f"u{n}") for n in range(0, 100, 3)),
+    ],
+    "a silence of just 30 s after a beat": [
+        at(0, "source.beat", source="a"),
+        at(10, "like", source="a"),
+        at(15, "chat", text="1", source="b"),
+        at(20, "like", source="a"),
+        *(at(n, "chat", text="1", source="b") for n in range(21, 90, 7)),
+    ],
+    "a source that is now and then quiet for 20 s": [
+        *(at(n, "like", source="quiet") for n in (*range(50), 70, *range(71, 120), 140)),
+        *(at(n, "chat", text="1", source="b") for n in range(130, 300, 9)),
+    ],
+    "a source that is never quiet": [
+        *(at(n + 0.5, "like", source="quiet") for n in range(10)),
+        *(at(n, "chat", text="1", source="b") for n in range(11, 99, 9)),
+    ],
+    "stock read just 10 s ago": [
+        at(0, "stock.level", product="p1", available=9),
+        *(at(n, "order.paid", product="p1", amount=1) for n in range(1, 60, 5)),
+        at(60, "stock.level", product="p1", available=5),
+        at(70.5, "stock.level", product="p2", available=5),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exact_bounds(name: str) -> None:
+    """Limits hold to the millisecond and to the event."""
+    events = sorted(EXACT[name], key=itemgetter("ts"))
+    records = [msgspec.json.encode({"room": "r"} | event) for event in events]
+
+    assert compared(records, 10, sources=frozenset({"quiet"})).differences == []
+
+
+@pytest.mark.parametrize("source", ["room", "other"])
+def test_settings_of_sources(source: str) -> None:
+    """A preferred feed of counts, and sources that are missed though they do not beat."""
+    habit = shows.Habits(ids=False)
+    records = shows.log([one for one in shows.busy_moments(9, 700) if one.kind != "beat"], habit, "r")
+    found = compared(records, 31, online_source=source, sources=frozenset({"shop", "desk", "nobody"}))
+
+    assert found.differences == []
 
 
 # Each once differed from the definitions.
@@ -207,8 +275,9 @@ def test_events_beyond_the_bound_count_in_the_show(seed: int, tmp_path: Path) ->
     apart = [(at_ms, event) for at_ms, event in arrivals if event["type"] not in ("room.start", "scene.start")]
     delayed = [(at_ms + rng.choice((0, 0, 0, 9_000, 100_000)), event) for at_ms, event in apart]
     records = [msgspec.json.encode(event) for _, event in [arrivals[0], *sorted(delayed, key=lambda one: one[0])]]
-    report = dry_run(records, tmp_path, PLAYBOOK, RoomConfig(line_every_s=1_000_000))
-    found = oracle.compare(records, tmp_path, 1_000_000)
+    config = RoomConfig(line_every_s=1_000_000)
+    report = dry_run(records, tmp_path, PLAYBOOK, config)
+    found = oracle.compare(records, tmp_path, config)
     totals = [one for one in found.differences if one["key"].endswith("_show") and one["kind"] != "split"]
 
     assert report.late > 50
@@ -218,11 +287,12 @@ def test_events_beyond_the_bound_count_in_the_show(seed: int, tmp_path: Path) ->
 def test_a_wrong_number_is_found(tmp_path: Path) -> None:
     """The oracle sees a single cell that is off by one."""
     records = [encode(arrival.event) for arrival in simulate.show(5, 10, END_MS, "demo")][:2_000]
-    dry_run(records, tmp_path, PLAYBOOK, RoomConfig(line_every_s=10))
+    config = RoomConfig(line_every_s=10)
+    dry_run(records, tmp_path, PLAYBOOK, config)
     numbers = tmp_path / "numbers.ndjson"
     lines = numbers.read_bytes().splitlines(keepends=True)
     lines[5] = lines[5].replace(b'"joins_1m":{"value":', b'"joins_1m":{"value":9', 1)
     numbers.write_bytes(b"".join(lines))
-    (difference,) = oracle.compare(records, tmp_path, 10).differences
+    (difference,) = oracle.compare(records, tmp_path, config).differences
 
     assert (difference["key"], difference["their_value"]) == ("joins_1m", "9" + difference["our_value"])

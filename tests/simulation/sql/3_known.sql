@@ -14,19 +14,38 @@ SELECT show_no, 'channel', min(s) FROM happened WHERE type = 'order.paid' AND ch
 UNION ALL
 SELECT show_no, 'returning', min(s) FROM happened WHERE type = 'order.paid' AND "returning" IS NOT NULL GROUP BY ALL;
 
--- A source that beats is silent 30 s after the last it sent; its types are stale unless a source not silent sends them.
+-- A declared source is silent 30 s after the last it sent if it beats, else after 5 times the 99th percentile of its
+-- gaps, at least 60 s and at most 600 s; its types are stale unless a source not silent sends them.
+CREATE TEMP TABLE gaps AS
+WITH rising AS (
+    SELECT room, source, s, ts, lag(ts) OVER (PARTITION BY room, source ORDER BY ts, n) AS before_ms
+    FROM events WHERE list_contains(getvariable('sources'), source)
+)
+SELECT room, source, s, least(600, (ts - before_ms) // 1000) AS gap_s FROM rising WHERE ts > before_ms;
+
 CREATE TEMP TABLE silences AS
 WITH spoke AS (
     SELECT room, source, s, max(max(ts)) OVER (PARTITION BY room, source ORDER BY s) AS last_ms
     FROM events WHERE source IS NOT NULL GROUP BY room, source, s
 ), beats AS (
     SELECT room, source, min(s) AS since_s FROM events WHERE type = 'source.beat' GROUP BY ALL
+), usual AS (
+    SELECT p.show_no, p.t, g.source, list_sort(list(g.gap_s))[ceil(count(*) * 0.99)::BIGINT] AS p99_s
+    FROM points AS p JOIN gaps AS g ON g.room = p.room AND g.s < p.t GROUP BY ALL
+), limits AS (
+    SELECT p.show_no, p.t, k.source, k.last_ms,
+        CASE
+            WHEN b.since_s IS NOT NULL THEN 30
+            WHEN list_contains(getvariable('sources'), k.source)
+                THEN greatest(60, least(600, coalesce(5 * u.p99_s, 0)))
+        END AS limit_s
+    FROM points AS p
+    JOIN (SELECT DISTINCT room, source FROM spoke) AS n ON n.room = p.room
+    ASOF JOIN spoke AS k ON k.room = n.room AND k.source = n.source AND k.s < p.t
+    LEFT JOIN beats AS b ON b.room = n.room AND b.source = n.source AND b.since_s < p.t
+    LEFT JOIN usual AS u ON u.show_no = p.show_no AND u.t = p.t AND u.source = n.source
 )
-SELECT p.show_no, p.t, k.source, b.since_s IS NOT NULL AND p.t * 1000 - k.last_ms > 30000 AS silent
-FROM points AS p
-JOIN (SELECT DISTINCT room, source FROM spoke) AS n ON n.room = p.room
-ASOF JOIN spoke AS k ON k.room = n.room AND k.source = n.source AND k.s < p.t
-LEFT JOIN beats AS b ON b.room = n.room AND b.source = n.source AND b.since_s < p.t;
+SELECT show_no, t, source, coalesce(t * 1000 - last_ms > limit_s * 1000, false) AS silent FROM limits;
 
 CREATE TEMP TABLE stale AS
 WITH sends AS (

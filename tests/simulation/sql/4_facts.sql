@@ -16,34 +16,44 @@ SELECT
     CASE WHEN combo IS NULL THEN "count" ELSE greatest(0, "count" - reached) END * value AS gift_value
 FROM ordered;
 
--- Readings of the platform's count of visits and of the online count; "6.8万" is 68,000 and inexact.
+-- Readings of the platform's count of visits and of the online count; "6.8万" is 68,000 and inexact. Once the preferred
+-- feed has stated one, that of others is not read, and visits begin anew.
 CREATE TEMP TABLE readings AS
 WITH stated AS (
-    SELECT show_no, s, ts, n, unnest([{'of': 'online', 'text': online}, {'of': 'total', 'text': total}]) AS shown
+    SELECT
+        show_no, s, ts, n, source,
+        unnest([{'of': 'online', 'text': online}, {'of': 'total', 'text': total}]) AS shown
     FROM happened WHERE type = 'viewer.count'
 ), parts AS (
     SELECT
-        show_no, s, ts, n, shown.of,
+        show_no, s, ts, n, source, shown.of,
         regexp_extract(
             shown.text, '^\s*([\d,]+)(?:\.(\d+))?\s*([万wWkKmM亿]?)\+?\s*$', ['whole', 'fraction', 'scale']
         ) AS p
     FROM stated WHERE shown.text IS NOT NULL
+), counts AS (
+    SELECT
+        show_no, s, ts, n, source, of,
+        (replace(p.whole, ',', '') || '.' || p.fraction || '0')::DECIMAL(38, 10)
+            * CASE lower(p.scale)
+                WHEN '' THEN 1 WHEN 'k' THEN 1000 WHEN 'm' THEN 1000000 WHEN '亿' THEN 100000000 ELSE 10000
+            END AS people,
+        p.scale = '' AND p.fraction = '' AS exact,
+        coalesce(source = getvariable('online_source'), false) AS preferred
+    FROM parts WHERE p.whole <> ''
 )
-SELECT
-    show_no, s, ts, n, of,
-    (replace(p.whole, ',', '') || '.' || p.fraction || '0')::DECIMAL(38, 10)
-        * CASE lower(p.scale)
-            WHEN '' THEN 1 WHEN 'k' THEN 1000 WHEN 'm' THEN 1000000 WHEN '亿' THEN 100000000 ELSE 10000
-        END AS people,
-    p.scale = '' AND p.fraction = '' AS exact
-FROM parts WHERE p.whole <> '';
+SELECT * FROM counts
+QUALIFY preferred OR NOT bool_or(preferred) OVER (PARTITION BY show_no, of ORDER BY ts, n);
 
 CREATE TEMP TABLE visits AS
 WITH heights AS (
-    SELECT show_no, s, ts, n, floor(max(people) OVER (PARTITION BY show_no ORDER BY ts, n))::BIGINT AS total
+    SELECT show_no, s, ts, n, preferred,
+        floor(max(people) OVER (PARTITION BY show_no, preferred ORDER BY ts, n))::BIGINT AS total
     FROM readings WHERE of = 'total'
 )
-SELECT show_no, s, total, total - lag(total, 1, total) OVER (PARTITION BY show_no ORDER BY ts, n) AS rise FROM heights;
+SELECT show_no, s, ts, n, total,
+    total - lag(total, 1, total) OVER (PARTITION BY show_no, preferred ORDER BY ts, n) AS rise
+FROM heights;
 
 CREATE TEMP TABLE facts AS
 WITH sums (name, type, per) AS (VALUES

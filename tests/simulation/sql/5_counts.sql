@@ -74,7 +74,7 @@ WHERE NOT (p.kind = 'scene' AND w.w <> 'show' AND m.name IN ('viewers', 'clicker
 
 -- Views: the rise of the platform's count where it was ever read in the show, its height for the show; else joins.
 CREATE TEMP TABLE platform_views AS
-WITH heights AS (SELECT show_no, s, max(total) AS total FROM visits GROUP BY ALL)
+WITH heights AS (SELECT show_no, s, arg_max(total, (ts, n)) AS total FROM visits GROUP BY ALL)
 SELECT w.show_no, w.t, w.w, CASE w.w WHEN 'show' THEN h.total ELSE coalesce(c.value, 0) END AS value, s.rank
 FROM windows AS w
 ASOF JOIN heights AS h ON h.show_no = w.show_no AND h.s < w.t
