@@ -1,10 +1,10 @@
 """The pure core: events in, numbers and prompts out. No network, disk, clock, environment, logging, threads or chance.
 
-errors   whose fault it is               events    the contract, decoding, repairing times
-clock    room time from arrivals         dedupe    the same message twice
-windows  rolling sums, distinct users    audience  online, sessions, retention, dwell
-products the shelf                       catalogue what may be sold, and at which price
-numbers  every number and its status     signals   what plays look at beyond the numbers
-playbook plays, validated                prompts   who is told what, one at a time
-room     one room's state, all of it     recap     the show, afterwards
+room       one room: closes seconds, says lines, prompts and recaps
+ in        events (the contract) · errors (whose fault) · clock · dedupe · currency · catalogue, catalogue_* (files)
+ sums      tally takes a second into: series · windows · panes · audience · products · splits · sources · show
+ numbers   numbers · shelf_numbers · split_numbers · worst · view (the line, computed when asked) · baseline
+ plays     playbook (data) · expressions, closures · signals · decision · evidence · openings
+ prompts   desk (the way in) · board (the screen) · offers · voice, wording · prompts (what goes out)
+ recap     recap (the record) · recap_page, recap_chart, recap_style, recap_text · recap_csv
 """

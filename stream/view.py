@@ -1,12 +1,12 @@
 """The room at the end of a second: its numbers and signals, computed when asked, and the whole line."""
 
 from collections.abc import Callable, Iterable, Mapping
-from statistics import median
 
 import msgspec
 import numpy as np
 
 from stream import series as s
+from stream.baseline import fall_z, usual
 from stream.catalogue import Product, RundownItem
 from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
 from stream.shelf_numbers import ProductView
@@ -231,10 +231,10 @@ class RoomView:
 
     def _online_drop_z(self) -> Number:
         now, then = self.number("online_1m"), self.number("online_1m_3m_ago")
-        if now.value is None or then.value is None or now.value + then.value == 0:
+        if now.value is None or then.value is None:
             return MISSING
-        z = (then.value - now.value) / float((then.value + now.value) ** 0.5)
-        return Number(z, worst(now.status, then.status))
+        z = fall_z(now.value, then.value)
+        return MISSING if z is None else Number(z, worst(now.status, then.status))
 
     def _peak_online(self) -> Number:
         people, seconds = self._peak
@@ -275,11 +275,10 @@ class RoomView:
         tally = self._tally
         status = tally.known.status(needs)
         end_s = tally.buckets.end_s - 60 * minutes_ago
-        whole = min(10, (end_s - self._before.start_s) // 60)
-        if status == "missing" or whole < 3:
-            return MISSING
+        whole = max(0, min(10, (end_s - self._before.start_s) // 60))
         rows = [tally.buckets.per_minute(one, end_s, whole) for one in series]
-        return Number(times * median(map(sum, zip(*rows, strict=True))), status)
+        level = usual([*map(sum, zip(*rows, strict=True))])
+        return MISSING if status == "missing" or level is None else Number(times * level, status)
 
     def _organic(self, ago_minutes: int, times: int) -> Number:
         tally, buckets = self._tally, self._tally.buckets
@@ -289,7 +288,8 @@ class RoomView:
             return MISSING
         every = buckets.per_minute(s.JOINS, end_s, 10)
         ads = buckets.per_minute(s.JOINS_ADS, end_s, 10)
-        return Number(times * median([a - b for a, b in zip(every, ads, strict=True)]), status)
+        level = usual([a - b for a, b in zip(every, ads, strict=True)])
+        return MISSING if level is None else Number(times * level, status)
 
     def _sum(self, minutes: int, needs: tuple[str, ...], *series: int) -> Number:
         buckets, end_s = self._tally.buckets, self._tally.buckets.end_s
