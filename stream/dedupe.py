@@ -13,7 +13,7 @@ from stream.events import MONEY, RoomEvent
 
 DEDUPE_S = 120
 HASHES_MAX = 1_000_000  # of each kind; about 100 MB at the very most. Beyond it the oldest half is forgotten early
-SEEDS_MAX = 1_000  # of (source, type) pairs kept ready; beyond it they are computed anew
+SEEDS_MAX = 1_000  # sources of one type whose seed is kept ready; beyond it they are computed anew
 MONEY_TYPES = frozenset(MONEY)
 
 
@@ -28,7 +28,7 @@ class Seen:
         self._rotated_s = 0
         self._money: set[int] = set()
         self._money_before: set[int] = set()  # the previous show's, or the older half
-        self._seeds: dict[tuple[str | None, type], int] = {}
+        self._seeds: dict[type, dict[str | None, int]] = {}
         self.forgotten_early = 0
 
     def again(self, event: RoomEvent, now_s: int) -> bool:
@@ -37,24 +37,29 @@ class Seen:
             return False
         kind = type(event)
         try:
-            seed = self._seeds[event.source, kind]
+            seed = self._seeds[kind][event.source]
         except KeyError:
-            seed = xxh3_64_intdigest(f"{event.source}\n{kind.__struct_config__.tag}".encode())
-            if len(self._seeds) >= SEEDS_MAX:
-                self._seeds.clear()
-            self._seeds[event.source, kind] = seed
+            seed = self._new_seed(kind, event.source)
         digest = xxh3_64_intdigest(event.id.encode(), seed)
         if kind in MONEY_TYPES:
             return self._money_again(digest)
-        if now_s - self._rotated_s >= DEDUPE_S or len(self._recent) >= HASHES_MAX // 2:
+        recent = self._recent
+        if now_s - self._rotated_s >= DEDUPE_S or len(recent) >= HASHES_MAX // 2:
             self._rotate(now_s)
-        seen_s = self._recent.get(digest)
-        if seen_s is None:
-            seen_s = self._recent_before.get(digest)
+            recent = self._recent
+        seen_s = recent.get(digest) or self._recent_before.get(digest)
         if seen_s is not None and now_s - seen_s <= DEDUPE_S:
             return True
-        self._recent[digest] = now_s
+        recent[digest] = now_s
         return False
+
+    def _new_seed(self, kind: type[RoomEvent], source: str | None) -> int:
+        seeds = self._seeds.setdefault(kind, {})
+        if len(seeds) >= SEEDS_MAX:
+            seeds.clear()
+        tag = kind.__struct_config__.tag
+        seed = seeds[source] = xxh3_64_intdigest(f"{source}\n{tag}".encode())
+        return seed
 
     def _money_again(self, digest: int) -> bool:
         if digest in self._money or digest in self._money_before:

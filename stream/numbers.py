@@ -5,7 +5,7 @@ source that sends those events is silent, `estimated` when it rests on an assump
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,7 +27,7 @@ MISSING = Number(None, "missing")
 _RANK: dict[Status, int] = {"ok": 0, "estimated": 1, "stale": 2, "missing": 3}
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, dict=True):
     """What may be known at a moment: event types seen in the show, those gone silent, and people told apart or not."""
 
     seen: frozenset[str] = frozenset()
@@ -37,16 +37,20 @@ class Known(msgspec.Struct, frozen=True):
     readable: bool = True  # online counts are exact, not display strings
     full: frozenset[int] = frozenset()  # distinct series at their limit
 
-    def status(self, needs: Sequence[str]) -> Status:
-        """Of a number that any one of the event types `needs` can feed."""
-        seen = self.seen
-        here = [need for need in needs if need in seen]
+    def status(self, needs: tuple[str, ...]) -> Status:
+        """Of a number that any one of the event types `needs` can feed; asked some hundred times a second."""
+        told: dict[Any, Status] = self.__dict__  # a room's Known changes some dozen times a show
+        try:
+            return told[needs]
+        except KeyError:
+            told[needs] = status = self._status(needs)
+            return status
+
+    def _status(self, needs: tuple[str, ...]) -> Status:
+        here = [need for need in needs if need in self.seen]
         if not here:
             return "missing"
-        silent = self.silent
-        if silent and all(need in silent for need in here):
-            return "stale"
-        return "ok"
+        return "stale" if self.silent and all(need in self.silent for need in here) else "ok"
 
 
 class Totals(msgspec.Struct, frozen=True):
