@@ -198,20 +198,20 @@ class Stage:
 
     # --- the oracle
 
-    def check(self) -> None:
+    def check(self, every: int = 1) -> None:
         """Nothing lost, nothing twice: numbers and prompts of every room are those of a fresh core over the same log,
-        the sums those of the events that were sent, and the prompts topic holds each prompt.
+        the sums those of the events that were sent, and the prompts topic holds each prompt. With `every`, of each so many rooms one is looked at.
         """
-        said = self._check_rooms()
+        said = self._check_rooms(self.rooms[::every])
         found = Counter(record for record in asyncio.run(self._prompts_in_kafka()))
         missing = said - found.keys()
         assert not missing, f"prompts not in Kafka: {missing}"
         assert said or not self.whole, "the shows had no prompts: they prove nothing"
 
-    def _check_rooms(self) -> set[str]:
+    def _check_rooms(self, rooms: Sequence[str]) -> set[str]:
         prompts: set[str] = set()
         with self.client() as client:
-            for room in self.rooms:
+            for room in rooms:
                 report = asyncio.run(verify.verify(self.settings, room))
                 lines = "\n".join(difference.line() for difference in report.differences[:20])
                 assert not report.differences, f"{report.line()}\n{lines}"
