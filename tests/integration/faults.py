@@ -200,7 +200,8 @@ class Stage:
 
     def check(self, every: int = 1) -> None:
         """Nothing lost, nothing twice: numbers and prompts of every room are those of a fresh core over the same log,
-        the sums those of the events that were sent, and the prompts topic holds each prompt. With `every`, of each so many rooms one is looked at.
+        the sums those of the events that were sent, and the prompts topic holds each prompt. With `every`, of each so
+        many rooms one is looked at.
         """
         said = self._check_rooms(self.rooms[::every])
         found = Counter(record for record in asyncio.run(self._prompts_in_kafka()))
