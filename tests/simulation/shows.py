@@ -196,7 +196,9 @@ def _viewer(moment: Moment, habit: Habits) -> Iterator[dict[str, Any]]:
     elif kind == "like" and size % 2:
         event["count"] = size
     elif kind in ("gift", "combo"):
-        event |= {"value": 10 * what, "count": size % 7, "combo": f"k{what}" if kind == "combo" else None}
+        event |= {"value": 10 * what, "count": size % 7}
+        if kind == "combo":
+            event |= {"combo": f"k{what}", "user": _user(habit, f"u{moment.who % 2}")}
     yield event
 
 
