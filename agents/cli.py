@@ -51,6 +51,8 @@ def main(verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if not verbose:  # its own words about a broker that is away repeat ours, many times over
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_seldom())
 

@@ -82,6 +82,7 @@ class RoomState:
         self._rundown: tuple[RundownItem, ...] = ()
         self._out: list[Output] = []
         self._said = (0, 0)
+        self._early: list[Prompt] = []  # asked for and given before any second was closed
         self._ended_now = False
         self._lined_s = 0
         self._final_s = -1
@@ -219,8 +220,6 @@ class RoomState:
 
     def _take(self, events: list[e.RoomEvent], second: int) -> None:
         """Events of one second, in the order of event time; where a show begins among them they are parted."""
-        if self.show is not None and not self.show.started and second >= self.tally.buckets.end_s:
-            self.show.show_ms = min(self.show.show_ms, events[0].ts)
         starts = [event for event in events if type(event) is e.RoomStart]
         for start in starts:
             if self.show is None or start.ts > self.show.show_ms:
@@ -279,6 +278,9 @@ class RoomState:
         if closing:
             self.tally.begin_second()
         self.show = Show(self.room, show_ms)
+        for prompt in self._early:
+            self.show.prompted(_row(prompt))
+        self._early = []
         self.desk.start_show(show_ms)
         self._last_event_s = start_s
 
@@ -286,10 +288,8 @@ class RoomState:
 
     def _answer(self, event: e.RoomEvent) -> None:
         """Plays on arrival do not wait for the second."""
-        if self.show is None:
-            # What happened within the lateness bound before may still come in, and belongs to the show too.
-            first_s = min([*self._waiting, (event.ts - self.config.lateness_ms) // 1000])
-            self._start_show(min([event.ts, *(one.ts for ones in self._waiting.values() for one in ones)]), first_s)
+        if self.show is None and not self._early:
+            self.desk.start_show(event.ts)  # its show begins when its first second is closed
         self.desk.arrive(event, max(self.tally.buckets.end_s * 1000, event.ts))
         self._collect()
 
@@ -297,8 +297,8 @@ class RoomState:
         for output in self.desk.drain():
             self._out.append(Said(self._next_id(_said_ms(output)), output))
             if self.show is None:
-                continue
-            if isinstance(output, Prompt):
+                self._early += [output] if isinstance(output, Prompt) else []
+            elif isinstance(output, Prompt):
                 self.show.prompted(_row(output))
             elif isinstance(output, PromptState):
                 self.show.became(output.id, output.state, output.at_ms)
@@ -375,6 +375,7 @@ class RoomState:
             "catalogue": list(self._catalogue.values()),
             "rundown": self._rundown,
             "ended_now": self._ended_now,
+            "early": self._early,
             "counts": [self.late, self.duplicates, self.stamped, self.foreign, self.closed],
         }
         return msgspec.msgpack.encode(state)
@@ -400,6 +401,7 @@ class RoomState:
         self._catalogue = {product.product: product for product in products}
         self._rundown = msgspec.convert(plain["rundown"], tuple[RundownItem, ...])
         self._ended_now = plain["ended_now"]
+        self._early = msgspec.convert(plain["early"], list[Prompt])
         self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
 
 

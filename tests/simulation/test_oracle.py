@@ -251,7 +251,6 @@ def test_rooms_of_one_event() -> None:
     assert found.events == found.lines == len(TYPES - ON_ARRIVAL)
 
 
-@pytest.mark.xfail(strict=True, reason="a room that begins with one of these begins three seconds early, empty")
 def test_rooms_that_begin_on_arrival() -> None:
     """So has one whose first event is answered on arrival."""
     assert single(ON_ARRIVAL).differences == []
