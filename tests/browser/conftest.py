@@ -1,4 +1,4 @@
-"""One Chromium, one broker and one Redis for the session; each test has its own topics and an empty Redis."""
+"""One Chromium, one broker and one Redis; each test has its own topics and an empty Redis."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ def apart(work: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, work).result(RUN_TIMEOUT_S)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps a loop running in this thread, where other tests start their own
 def browser() -> Iterator[Browser]:
     """Chromium as it is installed here."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
