@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from aiohttp import web
@@ -170,8 +171,9 @@ class Gateway:
         """Take one event, an array or NDJSON; answer when Kafka has them."""
         self._access.admit_writer(request)
         room = _room(request)
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isprintable()):
+        # Events without an id get one of this request, so that a write repeated on a lost answer counts once.
+        key = request.headers.get("Idempotency-Key", uuid4().hex)
+        if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isprintable()):
             raise Problem(400, "bad_idempotency_key", f"Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY} characters")
         async with self._body(request) as body:
             arrived_ms = time.time_ns() // 1_000_000
@@ -182,7 +184,7 @@ class Gateway:
             )
         return self._report(judged, written, lost)
 
-    async def _judge(self, body: bytes, request: web.Request, room: str, arrived_ms: int, key: str | None) -> Judged:
+    async def _judge(self, body: bytes, request: web.Request, room: str, arrived_ms: int, key: str) -> Judged:
         lines = "ndjson" in request.content_type or "jsonl" in request.content_type
         try:
             elements = split(body, lines=lines)

@@ -89,21 +89,31 @@ def buried(settings: Settings, wanted: int) -> list[Any]:
 # --- taken
 
 
+def test_events_without_an_id_get_one_of_their_request(url: str, settings: Settings) -> None:
+    """A write that the client library repeats counts once; the same event sent twice counts twice."""
+    event = {"type": "like", "ts": 1_760_000_000_000}
+    for _ in range(2):
+        assert post(url, [event, event]).status == 200
+    ids = [json.loads(record.value)["id"] for record in written(settings, 4)]
+
+    assert len(set(ids)) == 4
+
+
 @pytest.mark.parametrize("shape", ["object", "array", "ndjson", "ndjson by type", "gzip", "pretty object"])
 def test_every_shape_of_a_body_becomes_single_records_with_the_senders_bytes(
     url: str, settings: Settings, shape: str
 ) -> None:
     """One object, an array, NDJSON and gzip all end as one record an event, byte for byte, keyed by room."""
     one, two = (
-        b'{"type": "chat",  "room":"r","ts":1760000000000,"text":"a","x":1}',
-        b'{"type":"like","room":"r","ts":1760000000001}',
+        b'{"type": "chat",  "room":"r","id":"1","ts":1760000000000,"text":"a","x":1}',
+        b'{"type":"like","room":"r","id":"2","ts":1760000000001}',
     )
     headers: dict[str, str] = {}
     match shape:
         case "object":
             body, expected = one, [one]
         case "pretty object":
-            body = b'{\n "type": "chat",\n "room": "r",\n "ts": 1760000000000,\n "text": "a"\n}'
+            body = b'{\n "type": "chat",\n "room": "r",\n "id": "1",\n "ts": 1760000000000,\n "text": "a"\n}'
             expected = [body]
         case "array":
             body, expected = b" [" + one + b", \n" + two + b"]\n", [one, two]
