@@ -19,6 +19,7 @@ from stream.worst import BENCHMARKS, NOW, Worst, below
 COHORT_MIN = 20  # a share of fewer viewers is noise
 COHORT_S = 120  # a retention cohort is two minutes of joins
 PREVIOUS_S = 600
+_IN_NUMBERS = np.array([one not in (s.LIKE_MESSAGES, s.BEGAN, *s.SHORT.values()) for one in range(s.N_SERIES)])
 _ROW = {window: row for row, window in enumerate(WINDOWS_S)}
 
 
@@ -44,14 +45,12 @@ class Before:
     __slots__ = ("_known", "_sums", "start_s")
 
     def __init__(self) -> None:
-        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)
-        self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
-        self.start_s = 0
+        self.start(0)
 
     def start(self, second: int) -> None:
         """A new show begins at `second`: there is no line before."""
-        self._sums[:] = 0
-        self._known = []
+        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)  # new: memory never written costs nothing
+        self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
         self.start_s = second
 
     def keep(self, tally: Tally) -> None:
@@ -59,12 +58,13 @@ class Before:
         end_s = tally.buckets.end_s
         slot = self._sums[:, end_s % (PREVIOUS_S + 1)]
         sums = tally.buckets.totals[_ROW["10m"]]
-        slot[slot != sums] = sums[slot != sums]
+        changed = (slot != sums) & _IN_NUMBERS  # memory of what is never asked for stays untouched
+        slot[changed] = sums[changed]
         self._learn(end_s, tally.known)
 
     def fill(self, tally: Tally) -> None:
         """After seconds were skipped: all of the last 600 were alike."""
-        self._sums[:] = tally.buckets.totals[_ROW["10m"]][:, None]
+        self._sums[:] = np.where(_IN_NUMBERS, tally.buckets.totals[_ROW["10m"]], 0)[:, None]
         self._learn(tally.buckets.end_s - PREVIOUS_S, tally.known)
 
     def _learn(self, end_s: int, known: Known) -> None:
