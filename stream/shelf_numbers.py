@@ -62,6 +62,10 @@ PRODUCT_BY_KEY: dict[str, tuple[Definition, str]] = {
     for window in definition.windows
 }
 PRODUCT_KEYS: frozenset[str] = frozenset(PRODUCT_BY_KEY) | frozenset(PRODUCT_WINDOWLESS)
+_BY_WINDOW = {
+    window: [(key, definition.make) for key, (definition, of) in PRODUCT_BY_KEY.items() if of == window]
+    for window in WINDOWS
+}
 _ROW = {window: row for row, window in enumerate(WINDOWS)}
 _NOTHING = [[0] * p.N_PRODUCT_SERIES for _ in WINDOWS]
 
@@ -103,10 +107,10 @@ class ProductView:
         numbers: dict[str, Number] = {}
         for window, row in _ROW.items():
             totals = Totals(self._rows[row], 0, self._known, window == "show")
-            for definition in PRODUCT_DEFINITIONS:
-                number = definition.make(totals)
+            for key, make in _BY_WINDOW[window]:
+                number = make(totals)
                 if number.status != "missing":
-                    numbers[f"{definition.name}_{window}"] = number
+                    numbers[key] = number
         for name in PRODUCT_WINDOWLESS:
             number = self.number(name)
             if number.status != "missing":
