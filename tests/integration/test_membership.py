@@ -54,6 +54,7 @@ def working_here(stage: Stage, made: list[App], monkeypatch: pytest.MonkeyPatch)
     assert not failed, failed
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_a_consumer_that_crashed_is_followed_by_another(
     tansu: embedded.Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +84,7 @@ async def committed(stage: Stage) -> dict[int, int]:
     return {tp.partition: held.offset for tp, held in found.items()}
 
 
+@pytest.mark.faults
 def test_a_group_that_counts_anew_is_believed(broker: embedded.Server, redis_url: str, tmp_path: Path) -> None:
     """Redis remembers a generation of long ago; the broker confirms ours, and the rooms are fed."""
     stage = Stage(broker.address, redis_url, tmp_path, a_partition=1, events=1_000)

@@ -127,7 +127,9 @@ def test_no_float_holds_money_or_time_in_the_core() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
                 name = node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
-                if "float" in ast.unparse(node.annotation) and re.search(r"(^|_)(ms|s|minor|ts|amount|gmv|price)$", name):
+                if "float" in ast.unparse(node.annotation) and re.search(
+                    r"(^|_)(ms|s|minor|ts|amount|gmv|price)$", name
+                ):
                     found.append(f"{path.name}:{node.lineno} {name}")
 
     assert found == []
