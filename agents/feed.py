@@ -111,7 +111,7 @@ class Feed:
         return None
 
     async def _ask(self, *command: str | int) -> Any:
-        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # untyped there
+        return await self._redis.execute_command(*command)
 
     # --- asked once
 

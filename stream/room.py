@@ -4,7 +4,7 @@ The second T is closed once room time reaches T + 1 s + lateness. Until then its
 sorted by event time, ties in log order, in one pass. A straggler is applied at once and counted as late.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -120,6 +120,49 @@ class RoomState:
         except KeyError:
             self._first_of_second(event, ts // 1000)
         return True
+
+    def apply_all(self, events: Sequence[e.RoomEvent], arrived: Sequence[int]) -> list[tuple[int, Exception]]:
+        """As `apply` for each event and its arrival in turn, at a third of the cost.
+
+        Returns the places of those that could not be taken, each with its RejectedEvent, or with a fault of ours.
+        """
+        clock, faults = self.clock, list[tuple[int, Exception]]()
+        kinds = [*map(type, events)]
+        keys = self._plain_keys(events, kinds, arrived)
+        place = 0
+        while place < len(events):
+            limit_ms = min(self._due_ms, self._seen.end_ms)
+            if keys is not None and clock.now_ms < limit_ms:
+                now_s = clock.now_ms // 1000
+                stop = clock.flow(self._waiting, events, arrived, place, limit_ms)
+                self._seen.remember(keys[place:stop], kinds[place:stop], now_s)
+                if stop == len(events):
+                    break
+                place = stop
+            try:
+                self.apply(events[place], arrived[place])
+            except Exception as error:
+                faults.append((place, error))
+            place += 1
+        return faults
+
+    def _plain_keys(
+        self, events: Sequence[e.RoomEvent], kinds: Sequence[type], arrived: Sequence[int]
+    ) -> list[str] | None:
+        """The dedupe keys of events, if they are such that `apply` would do no more than let each wait in its second.
+
+        That some of them close a second, come late for one or open one does not matter.
+        """
+        if not self.clock.newest_ms or not _SINGLE.isdisjoint(kinds):
+            return None
+        times = [event.ts for event in events]
+        if min(times) < e.TS_MIN_MS or max(times) > max(self.clock.arrived_ms, arrived[0]) + e.AHEAD_MAX_MS:
+            return None
+        if True in [event.stamped for event in events]:
+            return None
+        if not e.MONEY.isdisjoint(kinds) and not self._currencies.agree(events):
+            return None
+        return self._seen.keys(kinds, events)
 
     def advance(self, now_ms: int) -> None:
         """Time has passed until `now_ms` (of the arrival clock); close what is due."""
@@ -419,6 +462,7 @@ _TOLD = frozenset(
     }
 )
 
+_SINGLE = Desk.ARRIVES | {e.RoomStart}  # what must be looked at one by one
 _PRICED = e.MONEY | {e.RoomStart}
 # What a back office sends before anyone is there; alone it is no show worth a recap.
 _BEFORE_A_SHOW = frozenset(

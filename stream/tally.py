@@ -18,8 +18,7 @@ COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are
 Groups = dict[type, list[Any]]
 _SESSION = (e.ViewerJoin, e.ViewerLeave)
 _INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
-NAMED = {kind: named(str(kind.__struct_config__.tag)) for kind in e.RoomEvent.__args__}
-TAG = {kind: str(kind.__struct_config__.tag) for kind in e.RoomEvent.__args__}
+NAMED = {kind: named(tag) for kind, tag in e.TAG_OF.items()}
 
 
 class Tally:
@@ -106,7 +105,7 @@ class Tally:
                 groups[type(event)] = [event]
         if not groups.keys() <= self._familiar:
             for kind in groups:
-                self._learn(TAG[kind])
+                self._learn(e.TAG_OF[kind])
             self._familiar |= groups.keys()
         if e.SceneStart in groups:
             self._scene(groups[e.SceneStart], second)
@@ -166,7 +165,7 @@ class Tally:
             if self.sources.listens(source):
                 for event in events:
                     if event.source == source:
-                        self.sources.take(source, TAG[type(event)], event.ts)
+                        self.sources.take(source, e.TAG_OF[type(event)], event.ts)
             else:
                 of = [event for event in events if event.source == source]
                 self.sources.hear(source, {type(event) for event in of}, of[-1].ts)

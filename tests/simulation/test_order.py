@@ -103,6 +103,66 @@ def test_a_restored_room_goes_on(arrivals: Arrivals, chance: random.Random) -> N
     assert msgspec.json.encode(said(arrivals, restarts(chance))) == msgspec.json.encode(said(arrivals))
 
 
+def in_chunks(arrivals: Arrivals, sizes: Callable[[], int]) -> tuple[list[Output], RoomState]:
+    """All that a room says to arrivals that come several at a time, and how it stands then."""
+    room, place, words = new(), 0, list[Output]()
+    while place < len(arrivals):
+        chunk = arrivals[place : place + sizes()]
+        assert room.apply_all([event for _, event in chunk], [arrived_ms for arrived_ms, _ in chunk]) == []
+        words += room.drain()
+        place += len(chunk)
+    room.finish()
+    return words + room.drain(), room
+
+
+def one_at_a_time(arrivals: Arrivals) -> tuple[list[Output], RoomState]:
+    """The same one by one."""
+    room = new()
+    for arrived_ms, event in arrivals:
+        room.apply(event, arrived_ms)
+    room.finish()
+    return room.drain(), room
+
+
+def agree_in_chunks(arrivals: Arrivals, sizes: Callable[[], int]) -> None:
+    """Both ways the room says the same and stands the same."""
+    (words, room), (wanted, other) = in_chunks(arrivals, sizes), one_at_a_time(arrivals)
+
+    assert msgspec.json.encode(words) == msgspec.json.encode(wanted)
+    assert facts(room) == facts(other)
+
+
+def facts(room: RoomState) -> Any:
+    """A room's whole state, its sets in order."""
+    state = msgspec.msgpack.decode(room.snapshot(), strict=False)
+    state["seen"] = {
+        name: sorted(held, key=repr) if isinstance(held, list) else held for name, held in state["seen"].items()
+    }
+    state["tally"]["known"] = [sorted(held) if isinstance(held, list) else held for held in state["tally"]["known"]]
+    return state
+
+
+@limits
+@given(arrivals=made(), chance=st.randoms(use_true_random=False))
+def test_chunks_change_nothing(arrivals: Arrivals, chance: random.Random) -> None:
+    """However many events come at a time: words, prompt ids and state are those of one at a time."""
+    agree_in_chunks(arrivals, lambda: chance.choice((1, 2, 5, 20, 100)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chunks_change_nothing_in_busy_rooms(seed: int) -> None:
+    """Nor where much happens, with stragglers, repeats and whole minutes at a time."""
+    chance = random.Random(seed)
+    arrivals = busy(seed)
+    for place in range(0, len(arrivals), 7):  # some come again
+        arrivals.insert(chance.randrange(place, len(arrivals)), arrivals[chance.randrange(place + 1)])
+    newest_ms = 0
+    for place, (arrived_ms, event) in enumerate(arrivals):
+        newest_ms = max(newest_ms, arrived_ms)
+        arrivals[place] = (newest_ms, event)
+    agree_in_chunks(arrivals, lambda: chance.choice((3, 40, 400)))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_busy_rooms_are_as_steady(seed: int) -> None:
     """The same for rooms in which much happens."""

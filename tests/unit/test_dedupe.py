@@ -45,22 +45,24 @@ def test_the_same_id_is_another_message_in_another_source_or_type() -> None:
     assert [seen.again(event, NOW) for event in events] == [True] * len(events)
 
 
-@pytest.mark.parametrize(("after_s", "again"), [(0, True), (119, True), (120, True), (121, False), (10_000, False)])
-def test_a_message_is_remembered_for_two_minutes(after_s: int, again: bool) -> None:
-    """Up to and including DEDUPE_S seconds of room time."""
-    seen = Seen()
-    seen.again(chat("1"), NOW)
+@pytest.mark.parametrize("second", [0, 1, 60, 119])
+def test_a_message_is_remembered_for_two_minutes_and_at_most_four(second: int) -> None:
+    """Whenever in a span of DEDUPE_S it came, until the next span is over."""
+    first_s = NOW // DEDUPE_S * DEDUPE_S + second
+    for after_s in (0, 119, 120, 239, 240, 10_000):
+        seen = Seen()
+        seen.again(chat("1"), first_s)
 
-    assert seen.again(chat("1"), NOW + after_s) is again
+        assert seen.again(chat("1"), first_s + after_s) is (second + after_s < 2 * DEDUPE_S)
 
 
-@given(st.lists(st.tuples(st.integers(0, 130), st.sampled_from("abcd")), max_size=40))
-def test_two_minutes_are_exact_whatever_comes_between(script: list[tuple[int, str]]) -> None:
-    """Equal to a plain list of when each id was last taken as new, whenever the halves change places."""
+@given(st.lists(st.tuples(st.integers(0, 260), st.sampled_from("abcd")), max_size=40))
+def test_spans_are_exact_whatever_comes_between(script: list[tuple[int, str]]) -> None:
+    """Equal to a plain list of when each id was last taken as new: a duplicate in that span and in the next."""
     seen, now, taken = Seen(), NOW, dict[str, int]()
     for gap, id_ in script:
         now += gap
-        expected = id_ in taken and now - taken[id_] <= DEDUPE_S
+        expected = id_ in taken and now // DEDUPE_S - taken[id_] // DEDUPE_S <= 1
         assert seen.again(chat(id_), now) is expected
         if not expected:
             taken[id_] = now
@@ -89,16 +91,16 @@ def test_money_of_the_last_show_is_still_known_in_the_next() -> None:
 
 
 def test_beyond_the_limit_the_oldest_half_is_forgotten_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded: at most HASHES_MAX of each kind are held, and what went early is told."""
-    monkeypatch.setattr(dedupe, "HASHES_MAX", 100)
+    """Memory is bounded: at most KEYS_MAX of each kind are held, and what went early is told."""
+    monkeypatch.setattr(dedupe, "KEYS_MAX", 100)
     seen = Seen()
     for n in range(120):
         seen.again(chat(str(n)), NOW)
         seen.again(paid(str(n)), NOW)
     state = seen.snapshot()
 
-    assert len(state["recent"][0]) + len(state["before"][0]) <= 100 * 8
-    assert len(state["money"]) + len(state["money_before"]) <= 100 * 8
+    assert len(state["recent"]) + len(state["before"]) <= 100
+    assert len(state["money"]) + len(state["money_before"]) <= 100
     assert seen.forgotten_early == 100
     assert seen.again(chat("119"), NOW)
     assert seen.again(paid("119"), NOW)
@@ -107,7 +109,7 @@ def test_beyond_the_limit_the_oldest_half_is_forgotten_and_counted(monkeypatch: 
 
 def test_very_many_sources_are_still_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept ready for each source is bounded, and computed again without a difference."""
-    monkeypatch.setattr(dedupe, "SEEDS_MAX", 3)
+    monkeypatch.setattr(dedupe, "PREFIXES_MAX", 3)
     seen = Seen()
     events = [chat("1", source=str(n)) for n in range(10)]
 

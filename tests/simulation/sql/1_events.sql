@@ -27,7 +27,7 @@ SELECT
 FROM arrivals
 WHERE id IS NOT NULL;
 
--- An occurrence is a duplicate of the last one taken, for 120 s of room time; of money, for ever.
+-- An occurrence is a duplicate of the last one taken in the same 120 s of room time or those before; of money, for ever.
 CREATE TEMP TABLE duplicates AS
 WITH RECURSIVE again AS (
     SELECT message, nth, n, room_s AS taken_s, false AS duplicate FROM occurrences WHERE nth = 1
@@ -36,8 +36,8 @@ WITH RECURSIVE again AS (
         o.message,
         o.nth,
         o.n,
-        CASE WHEN o.money OR o.room_s - a.taken_s <= 120 THEN a.taken_s ELSE o.room_s END,
-        o.money OR o.room_s - a.taken_s <= 120
+        CASE WHEN o.money OR o.room_s // 120 - a.taken_s // 120 <= 1 THEN a.taken_s ELSE o.room_s END,
+        o.money OR o.room_s // 120 - a.taken_s // 120 <= 1
     FROM again AS a JOIN occurrences AS o ON o.message = a.message AND o.nth = a.nth + 1
 )
 SELECT n FROM again WHERE duplicate;
