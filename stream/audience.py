@@ -4,7 +4,7 @@ A session begins at a join and ends at a leave; a return within RETURN_MS contin
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from stream import series
@@ -242,8 +242,8 @@ class Masking:
             self.most = count
         self._forget_rare()
 
-    def take_all(self, users: list[str]) -> None:
-        """As `take` for each of `users`, of one second.
+    def take_all(self, users: Sequence[str], people: Collection[str]) -> None:
+        """As `take` for each of `users`, of one second; `people` are the same without repeats.
 
         Once there were very many ids, one is counted on if it was kept, or makes up a fifth of a second.
         """
@@ -251,14 +251,16 @@ class Masking:
         counts = self._counts
         if not self._many:
             counts.update(users)
-            self.most = max(self.most, *map(counts.__getitem__, set(users)))
+            self.most = max(self.most, *map(counts.__getitem__, people))
             self._forget_rare()
             return
-        here = Counter(users)
         floor = len(users) // MASKED_SHARE
+        most = 1 + len(users) - len(people)  # of one id, at the very most
+        if most <= floor and counts.keys().isdisjoint(people):
+            return
+        here = Counter(users)
         known = counts.keys() & here.keys()
-        if max(here.values()) > floor:
-            known |= {user for user, count in here.items() if count > floor}
+        known |= {user for user, count in here.items() if count > floor}
         if known:
             for user in known:
                 counts[user] += here[user]

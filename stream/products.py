@@ -92,7 +92,10 @@ class Shelf:
     """Every product of the room, by id. Seconds are those of the room's buckets."""
 
     __slots__ = (
+        "_amounts",
         "_last",
+        "_moves",
+        "_places",
         "daily_sales",
         "full",
         "opening",
@@ -107,6 +110,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self.panes = Panes(N_PRODUCT_SERIES)
+        self._places: list[int] = []  # what the second being closed adds, not yet in the panes: see `settle`
+        self._amounts: list[int] = []
+        self._moves: list[tuple[int, int]] = []
         self._last: dict[int, dict[str, dict[str, int]]] = {}  # series -> product -> key -> second
         self.stocks: dict[str, Stock] = {}
         self.daily_sales: dict[str, int] = {}  # as the catalogue states them
@@ -149,19 +155,37 @@ class Shelf:
         self.touched_s[product] = max(second, self.touched_s.get(product, 0))
         return True
 
+    def _add(self, product: str, series: int, second: int, amount: int) -> None:
+        if second < self.panes.end_s - 1:
+            self.panes.add(product, series, second, amount)
+            return
+        self._places.append(self.panes.place(product) + series)
+        self._amounts.append(amount)
+
     def _see(self, series: int, product: str, key: str | None, second: int) -> None:
         if key is None:
             return
         last = self._last.setdefault(series, {}).setdefault(product, {})
         before = last.get(key)
         if before is None:
-            self.panes.add(product, series, second, 1)
-        elif before < second:
+            self._add(product, series, second, 1)
+        elif before >= second:
+            return
+        elif second < self.panes.end_s - 1:
             self.panes.add(product, series, before, -1, shown=False)
             self.panes.add(product, series, second, 1, shown=False)
         else:
-            return
+            self._moves.append((self.panes.place(product) + series, before))
         last[key] = second
+
+    def settle(self) -> None:
+        """All events of the second being closed were taken: what they add goes into the panes, in one go."""
+        if self._places:
+            self.panes.add_newest(self._places, self._amounts)
+            self._places, self._amounts = [], []
+        if self._moves:
+            self.panes.move_newest(self._moves)
+            self._moves = []
 
     def count(
         self, events: int, people: int, group: Sequence[ProductExpose | ProductClick | CartAdd], second: int
@@ -171,34 +195,30 @@ class Shelf:
         if second < panes.end_s - 1 or len(self.touched_s) + len(group) > PRODUCTS_MAX:
             for event in group:
                 if self._touch(event.product, second):
-                    panes.add(event.product, events, second, 1)
+                    self._add(event.product, events, second, 1)
                     self._see(people, event.product, event.user, second)
             return
-        last = self._last.setdefault(people, {})
-        places: list[int] = []
-        moves: list[tuple[int, int]] = []
+        last, place_of = self._last.setdefault(people, {}), panes.place_of
+        added: list[int] = []
         for event in group:
-            product = event.product
-            place = panes.place(product)
-            places.append(place + events)
-            user = event.user
+            product, user = event.product, event.user
+            try:
+                place, users = place_of[product], last[product]
+            except KeyError:
+                place, users = panes.place(product), last.setdefault(product, {})
+            added.append(place + events)
             if user is None:
                 continue
-            try:
-                users = last[product]
-            except KeyError:
-                users = last[product] = {}
             before = users.get(user)
             if before is None:
-                places.append(place + people)
+                added.append(place + people)
             elif before < second:
-                moves.append((place + people, before))
+                self._moves.append((place + people, before))
             else:
                 continue
             users[user] = second
-        panes.add_newest(places, [1] * len(places))
-        if moves:
-            panes.move_newest(moves)
+        self._places += added
+        self._amounts += [1] * len(added)
         self.touched_s.update(dict.fromkeys([event.product for event in group], second))
 
     def created(self, event: OrderCreated, second: int) -> None:
@@ -226,7 +246,7 @@ class Shelf:
         assert product is not None
         if not self._touch(product, second):
             return
-        add = self.panes.add
+        add = self._add
         add(product, units, second, event.qty)
         add(product, gmv, second, event.amount)
         if event.order is None:
@@ -247,11 +267,11 @@ class Shelf:
         """A line of an order that was paid back."""
         if event.product is None or not self._touch(event.product, second):
             return
-        self.panes.add(event.product, REFUNDED, second, event.amount)
+        self._add(event.product, REFUNDED, second, event.amount)
         self._match(event.product, event.order, REFUNDS, ORDERS_PAID)
         self._see(REFUNDS, event.product, event.order, second)
         if event.order is None:
-            self.panes.add(event.product, NAMELESS_REFUNDED, second, 1)
+            self._add(event.product, NAMELESS_REFUNDED, second, 1)
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""

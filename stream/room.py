@@ -263,7 +263,7 @@ class RoomState:
 
     def _take(self, events: list[e.RoomEvent], second: int) -> None:
         """Events of one second, in the order of event time; where a show begins among them they are parted."""
-        starts = [event for event in events if type(event) is e.RoomStart]
+        starts = [event for event in events if type(event) is e.RoomStart] if e.RoomStart in map(type, events) else []
         for start in starts:
             if self.show is None or start.ts > self.show.show_ms:
                 at = events.index(start)
@@ -278,10 +278,10 @@ class RoomState:
         if not events:
             return
         groups = self.tally.take(events, second)
-        if groups.keys() & _MATTER:
-            for event in events:
-                if type(event) in _MATTER:
-                    self._matter(event, second)
+        told = [kind for kind in groups if kind in _MATTER]
+        if told:
+            for event in groups[told[0]] if len(told) == 1 else [event for event in events if type(event) in _MATTER]:
+                self._matter(event, second)
 
     def _matter(self, event: e.RoomEvent, second: int) -> None:
         """Events that are more than a count."""

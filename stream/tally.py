@@ -16,7 +16,7 @@ from stream.windows import NEVER, SAME, Buckets, Distinct, settle
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
 Groups = dict[type, list[Any]]
-_SESSION = (e.ViewerJoin, e.ViewerLeave)
+_SESSION = frozenset({e.ViewerJoin, e.ViewerLeave})
 _INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
 NAMED = {kind: named(tag) for kind, tag in e.TAG_OF.items()}
 
@@ -112,7 +112,8 @@ class Tally:
         self._take_users(events, groups, second)
         self._take_sources(events)
         if e.ViewerLeave in groups:
-            self.sessions.take([event for event in events if isinstance(event, _SESSION)], second)
+            session: list[Any] = [event for event in events if type(event) in _SESSION]
+            self.sessions.take(session, second)
         elif e.ViewerJoin in groups:
             self.sessions.take(groups[e.ViewerJoin], second)
         if e.ProductPin in groups or e.ProductUnpin in groups:
@@ -124,21 +125,21 @@ class Tally:
         for kind, handler in self._handlers.items():
             if kind in groups:
                 handler(groups[kind], second)
+        self.shelf.settle()
         return groups
 
     def _take_users(self, events: Sequence[e.RoomEvent], groups: Groups, second: int) -> None:
-        users = {event.user for event in events}
-        users.discard(None)
+        users = [event.user for event in events if event.user is not None]
         if not users:
             return
+        people = set(users)
         self._learn(USER)
-        self._see(self._viewers, users, second)
-        sources = dict.fromkeys([event.source for event in events])
-        for source in sources:
-            of = events if len(sources) == 1 else [event for event in events if event.source == source]
-            named_events = [event.user for event in of if event.user is not None]
-            if named_events:
-                self._masking_of(source).take_all(named_events)
+        self._see(self._viewers, people, second)
+        sources = {event.source for event in events}
+        if len(sources) == 1:
+            self._masking_of(*sources).take_all(users, people)
+        else:
+            self._mask(events)
         active: set[str | None] = set()
         for kind, group in groups.items():
             if kind in _INTERACTIONS:
@@ -149,6 +150,15 @@ class Tally:
         active.discard(None)
         if active:
             self._see(self._interactors, active, second)
+
+    def _mask(self, events: Sequence[e.RoomEvent]) -> None:
+        """Who is behind the events of several sources, each for itself, in order of appearance."""
+        by_source: dict[str | None, list[str]] = {}
+        for event in events:
+            if event.user is not None:
+                by_source.setdefault(event.source, []).append(event.user)
+        for source, users in by_source.items():
+            self._masking_of(source).take_all(users, set(users))
 
     def _masking_of(self, source: str | None) -> Masking:
         masking = self.masking.get(source)

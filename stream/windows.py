@@ -214,9 +214,10 @@ class Distinct:
                 self.see(key, second, buckets)
             return
         befores = [*map(last.get, keys)]
-        moved = [before for before in befores if before is not None and before < second]
-        self.moved += moved
-        buckets.column[self.series] += len(moved) + befores.count(None)
+        new, same = befores.count(None), befores.count(second)
+        buckets.column[self.series] += len(befores) - same
+        if new + same < len(befores):
+            self.moved += [before for before in befores if before is not None and before < second]
         last.update(dict.fromkeys(keys, second))
 
     def clear(self) -> None:
