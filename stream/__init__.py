@@ -1,7 +1,8 @@
 """The pure core: events in, numbers and prompts out. No network, disk, clock, environment, logging, threads or chance.
 
 room       one room: closes seconds, says lines, prompts and recaps
- in        events (the contract) · errors (whose fault) · clock · dedupe · currency · catalogue, catalogue_* (files)
+ in        events (the contract) · errors (whose fault) · entrance: clock · dedupe · currency · waiting
+ goods     catalogue, catalogue_* (files)
  sums      tally takes a second into: series · windows · panes · audience · products · splits · sources · show
  numbers   numbers · shelf_numbers · split_numbers · worst · view (the line, computed when asked) · baseline
  plays     playbook (data) · expressions, closures · signals · decision · evidence · openings

@@ -12,21 +12,19 @@ import msgspec
 
 from stream import events as e
 from stream.catalogue import Product, RundownItem
-from stream.clock import RoomClock
-from stream.currency import Currencies
-from stream.dedupe import Seen
 from stream.desk import Desk
+from stream.entrance import Entrance
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState
-from stream.recap import PromptRow, Recap
+from stream.recap import Recap
 from stream.show import Show, recap
 from stream.tally import Tally
 from stream.view import Before, Line, RoomView
+from stream.waiting import LIST_OF, TOLD, Pane, events_of, in_order, pane_of, take_before
 from stream.worst import BENCHMARKS
 
 NEVER_MS = 1 << 62
 ALIVE_S = 1_200  # after the last event: the ten minutes, and the ten before them, still change
-_by_time = attrgetter("ts")
 
 
 class RoomConfig(msgspec.Struct, frozen=True):
@@ -62,22 +60,18 @@ class RoomState:
     def __init__(self, room: str, playbook: Playbook, config: RoomConfig) -> None:
         self.room = room
         self.config = config
-        self.clock = RoomClock()
+        self._entrance = Entrance()
+        self.clock = self._entrance.clock
         self.tally = Tally(config.online_source, config.sources)
         self.desk = Desk(room, playbook, config.language)
         self.show: Show | None = None
         self.late = 0
-        self.duplicates = 0
-        self.stamped = 0
         self.foreign = 0  # stragglers of an earlier show, which no longer stands open
         self.closed = 0
-        self._seen = Seen()
         self._before = Before()
-        self._waiting: dict[int, list[e.RoomEvent]] = {}
         self._started = False  # whether any second was closed
         self._due_ms = NEVER_MS  # room time at which there is a second to close
         self._last_event_s = 0
-        self._currencies = Currencies()
         self._catalogue: dict[str, Product] = {}
         self._rundown: tuple[RundownItem, ...] = ()
         self._out: list[Output] = []
@@ -99,70 +93,40 @@ class RoomState:
             clock.arrive(arrived_ms)
         if clock.now_ms >= self._due_ms:
             self._close_due()
-        if not e.TS_MIN_MS <= event.ts <= clock.arrived_ms + e.AHEAD_MAX_MS:
-            event = e.settle_time(event, clock.arrived_ms)
-        ts = event.ts
-        kind = type(event)
-        if kind in _PRICED:
-            self._currencies.judge(event)
-        if event.id is not None and self._seen.again(event, (clock.now_ms or ts) // 1000):
-            self.duplicates += 1
+        admitted = self._entrance.admit(event)
+        if admitted is None:
             return False
-        if event.stamped:
-            self.stamped += 1
+        ts, kind = admitted.ts, type(admitted)
         if kind in Desk.ARRIVES:
             clock.see(ts)
-            self._answer(event)
+            self._answer(admitted)
         if ts >= clock.newest_ms:
             clock.see(ts)
         try:
-            self._waiting[ts // 1000].append(event)
+            self._waiting[ts // 1000][LIST_OF[kind]].append(admitted)
         except KeyError:
-            self._first_of_second(event, ts // 1000)
+            self._first_of_second(admitted, ts // 1000)
         return True
 
     def apply_all(self, events: Sequence[e.RoomEvent], arrived: Sequence[int]) -> list[tuple[int, Exception]]:
-        """As `apply` for each event and its arrival in turn, at a third of the cost.
+        """As `apply` for each event and its arrival in turn, at half the cost.
 
         Returns the places of those that could not be taken, each with its RejectedEvent, or with a fault of ours.
         """
-        clock, faults = self.clock, list[tuple[int, Exception]]()
+        faults: list[tuple[int, Exception]] = []
         kinds = [*map(type, events)]
-        keys = self._plain_keys(events, kinds, arrived)
+        keys = self._entrance.plain_keys(events, kinds, arrived)
         place = 0
-        while place < len(events):
-            limit_ms = min(self._due_ms, self._seen.end_ms)
-            if keys is not None and clock.now_ms < limit_ms:
-                now_s = clock.now_ms // 1000
-                stop = clock.flow(self._waiting, events, arrived, place, limit_ms)
-                self._seen.remember(keys[place:stop], kinds[place:stop], now_s)
-                if stop == len(events):
-                    break
-                place = stop
+        while True:
+            if keys is not None:
+                place = self._entrance.flow(events, kinds, keys, arrived, place, self._due_ms)
+            if place == len(events):
+                return faults
             try:
                 self.apply(events[place], arrived[place])
             except Exception as error:
                 faults.append((place, error))
             place += 1
-        return faults
-
-    def _plain_keys(
-        self, events: Sequence[e.RoomEvent], kinds: Sequence[type], arrived: Sequence[int]
-    ) -> list[str] | None:
-        """The dedupe keys of events, if they are such that `apply` would do no more than let each wait in its second.
-
-        That some of them close a second, come late for one or open one does not matter.
-        """
-        if not self.clock.newest_ms or not _SINGLE.isdisjoint(kinds):
-            return None
-        times = [event.ts for event in events]
-        if min(times) < e.TS_MIN_MS or max(times) > max(self.clock.arrived_ms, arrived[0]) + e.AHEAD_MAX_MS:
-            return None
-        if True in [event.stamped for event in events]:
-            return None
-        if not e.MONEY.isdisjoint(kinds) and not self._currencies.agree(events):
-            return None
-        return self._seen.keys(kinds, events)
 
     def advance(self, now_ms: int) -> None:
         """Time has passed until `now_ms` (of the arrival clock); close what is due."""
@@ -183,7 +147,7 @@ class RoomState:
         if second < self.tally.buckets.end_s:
             self._straggler(event, second)
             return
-        self._waiting[second] = [event]
+        self._waiting[second] = pane_of([event])
         self._due_ms = min(self._due_ms, (second + 1) * 1000 + self.config.lateness_ms)
 
     def _straggler(self, event: e.RoomEvent, second: int) -> None:
@@ -191,7 +155,7 @@ class RoomState:
             self.foreign += 1
             return
         self.late += 1
-        self._take([event], second)
+        self._take(pane_of([event]), second)
 
     # --- closing
 
@@ -218,7 +182,7 @@ class RoomState:
                 first_s = min(waiting, default=due_s)
                 if first_s >= due_s:
                     return
-                self._start_show(min(waiting[first_s], key=_by_time).ts, first_s)
+                self._start_show(min(event.ts for event in events_of(waiting[first_s])), first_s)
             if self._asleep(buckets.end_s):
                 if not waiting:
                     return
@@ -241,12 +205,11 @@ class RoomState:
     def _close_second(self, second: int) -> None:
         tally = self.tally
         tally.begin_second()
-        events = self._waiting.pop(second, None)
-        if events is not None:
+        pane = self._waiting.pop(second, None)
+        if pane is not None:
             self._last_event_s = second
-            if len(events) > 1:
-                events.sort(key=_by_time)
-            self._take(events, second)
+            in_order(pane)
+            self._take(pane, second)
         tally.end_second()
         self._before.keep(tally)
         self.closed += 1
@@ -261,27 +224,25 @@ class RoomState:
         if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < ALIVE_S:
             self._say_line(every_product=second == self._final_s)
 
-    def _take(self, events: list[e.RoomEvent], second: int) -> None:
-        """Events of one second, in the order of event time; where a show begins among them they are parted."""
-        starts = [event for event in events if type(event) is e.RoomStart] if e.RoomStart in map(type, events) else []
+    def _take(self, pane: Pane, second: int) -> None:
+        """Events of one second, in order; where a show begins among them they are parted."""
+        starts = [event for event in pane[TOLD] if type(event) is e.RoomStart] if TOLD in pane else []
         for start in starts:
             if self.show is None or start.ts > self.show.show_ms:
-                at = events.index(start)
-                self._take_part(events[:at], second)
+                self._take_part(take_before(pane, start.ts), second)
                 self._start_show(start.ts, second)
-                events = events[at:]
             elif not self.show.started:  # events came in before the start they belong to
                 self.show.show_ms = start.ts
-        self._take_part(events, second)
+        self._take_part(pane, second)
 
-    def _take_part(self, events: list[e.RoomEvent], second: int) -> None:
-        if not events:
+    def _take_part(self, pane: Pane, second: int) -> None:
+        if not pane:
             return
-        groups = self.tally.take(events, second)
-        told = [kind for kind in groups if kind in _MATTER]
-        if told:
-            for event in groups[told[0]] if len(told) == 1 else [event for event in events if type(event) in _MATTER]:
-                self._matter(event, second)
+        self.tally.take(pane, second)
+        if TOLD in pane:
+            for event in pane[TOLD]:
+                if type(event) in _MATTER:
+                    self._matter(event, second)
 
     def _matter(self, event: e.RoomEvent, second: int) -> None:
         """Events that are more than a count."""
@@ -313,7 +274,7 @@ class RoomState:
             self._collect()
             if self.show.started or not self.tally.known.seen <= _BEFORE_A_SHOW:
                 self._out.append(ShowEnded(self.recap()))
-            self._seen.start_show()
+            self._entrance.seen.start_show()
         self.tally.start_show(start_s)
         self._before.start(start_s)
         self._started = True
@@ -322,7 +283,7 @@ class RoomState:
             self.tally.begin_second()
         self.show = Show(self.room, show_ms)
         for prompt in self._early:
-            self.show.prompted(_row(prompt))
+            self.show.prompted(prompt)
         self._early = []
         self.desk.start_show(show_ms)
         self._last_event_s = start_s
@@ -342,7 +303,7 @@ class RoomState:
             if self.show is None:
                 self._early += [output] if isinstance(output, Prompt) else []
             elif isinstance(output, Prompt):
-                self.show.prompted(_row(output))
+                self.show.prompted(output)
             elif isinstance(output, PromptState):
                 self.show.became(output.id, output.state, output.at_ms)
 
@@ -359,6 +320,20 @@ class RoomState:
         """What the room has said since the last call, in order."""
         out, self._out = self._out, []
         return out
+
+    @property
+    def _waiting(self) -> dict[int, Pane]:
+        return self._entrance.waiting
+
+    @property
+    def duplicates(self) -> int:
+        """Events seen before."""
+        return self._entrance.duplicates
+
+    @property
+    def stamped(self) -> int:
+        """Events whose time had to be mended, here or by the gateway."""
+        return self._entrance.stamped
 
     @property
     def at_ms(self) -> int:
@@ -392,7 +367,7 @@ class RoomState:
             warnings.append(f"late:{self.late}")
         if self.tally.known.masked:
             warnings.append("masked")
-        self.show.currency = self._currencies.of(self.show.show_ms)
+        self.show.currency = self._entrance.currencies.of(self.show.show_ms)
         return recap(self.show, self.tally, self.view(), warnings)
 
     # --- snapshot
@@ -404,48 +379,42 @@ class RoomState:
         """
         state = {
             "room": self.room,
-            "clock": self.clock.snapshot(),
+            "entrance": self._entrance.snapshot(),
             "tally": self.tally.snapshot(),
             "desk": self.desk.snapshot(),
             "show": self.show,
-            "seen": self._seen.snapshot(),
             "before": self._before.snapshot(),
-            "waiting": [event for events in self._waiting.values() for event in events],
             "started": self._started,
             "last_event_s": self._last_event_s,
             "said": self._said,
-            "currencies": self._currencies.snapshot(),
+            "lined_s": self._lined_s,
             "catalogue": list(self._catalogue.values()),
             "rundown": self._rundown,
             "ended_now": self._ended_now,
             "early": self._early,
-            "counts": [self.late, self.duplicates, self.stamped, self.foreign, self.closed],
+            "counts": [self.late, self.foreign, self.closed],
         }
         return msgspec.msgpack.encode(state)
 
     def restore(self, state: bytes) -> None:
         """Continue from a `snapshot` of the same version. Raises msgspec.DecodeError or KeyError when it is none."""
         plain: dict[str, Any] = msgspec.msgpack.decode(state, strict=False)
-        self.clock.restore(plain["clock"])
+        self._entrance.restore(plain["entrance"])
         self.tally.restore(plain["tally"])
         self.desk.restore(plain["desk"])
         self.show = msgspec.convert(plain["show"], Show | None)
-        self._seen.restore(plain["seen"])
         self._before.restore(plain["before"])
-        self._waiting = {}
-        for event in msgspec.convert(plain["waiting"], list[e.RoomEvent]):
-            self._waiting.setdefault(event.ts // 1000, []).append(event)
         self._started = plain["started"]
         self._due_ms = 0  # look at once
         self._last_event_s = plain["last_event_s"]
         self._said = (plain["said"][0], plain["said"][1])
-        self._currencies.restore(plain["currencies"])
+        self._lined_s = plain["lined_s"]
         products = msgspec.convert(plain["catalogue"], list[Product])
         self._catalogue = {product.product: product for product in products}
         self._rundown = msgspec.convert(plain["rundown"], tuple[RundownItem, ...])
         self._ended_now = plain["ended_now"]
         self._early = msgspec.convert(plain["early"], list[Prompt])
-        self.late, self.duplicates, self.stamped, self.foreign, self.closed = plain["counts"]
+        self.late, self.foreign, self.closed = plain["counts"]
 
 
 _TOLD = frozenset(
@@ -462,8 +431,6 @@ _TOLD = frozenset(
     }
 )
 
-_SINGLE = Desk.ARRIVES | {e.RoomStart}  # what must be looked at one by one
-_PRICED = e.MONEY | {e.RoomStart}
 # What a back office sends before anyone is there; alone it is no show worth a recap.
 _BEFORE_A_SHOW = frozenset(
     {"catalogue.set", "rundown.set", "playbook.set", "mode.set", "source.beat", "stock.level", "offer.ready"}
@@ -473,20 +440,3 @@ _MATTER = Desk.LISTENS | _TOLD | {e.CatalogueSet, e.RundownSet}
 
 def _said_ms(output: Prompt | PromptState | OfferProgress) -> int:
     return output.issued_ms if isinstance(output, Prompt) else output.at_ms
-
-
-def _row(prompt: Prompt) -> PromptRow:
-    return PromptRow(
-        id=prompt.id,
-        play=prompt.play,
-        audience=prompt.audience,
-        class_=prompt.class_,
-        issued_ms=prompt.issued_ms,
-        expires_ms=prompt.expires_ms,
-        state=prompt.state,
-        title=prompt.title,
-        say=prompt.say,
-        why=prompt.why,
-        product=prompt.product,
-        offer=prompt.offer,
-    )

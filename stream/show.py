@@ -10,6 +10,7 @@ from stream import products as p
 from stream import series as s
 from stream.catalogue import Product
 from stream.numbers import Known
+from stream.prompts import Prompt
 from stream.recap import Marker, Minute, ProductRow, PromptRow, Recap
 from stream.tally import Tally
 from stream.view import RoomView
@@ -71,13 +72,26 @@ class Show(msgspec.Struct):
             case _:
                 pass
 
-    def prompted(self, row: PromptRow) -> None:
+    def prompted(self, prompt: Prompt) -> None:
         """A prompt was issued."""
-        if row.id not in self.prompts:
+        if prompt.id not in self.prompts:
             if len(self.prompts) >= PROMPTS_MAX:
                 return
-            self._mark(row.issued_ms, "prompt", row.play)
-        self.prompts[row.id] = row
+            self._mark(prompt.issued_ms, "prompt", prompt.play)
+        self.prompts[prompt.id] = PromptRow(
+            id=prompt.id,
+            play=prompt.play,
+            audience=prompt.audience,
+            class_=prompt.class_,
+            issued_ms=prompt.issued_ms,
+            expires_ms=prompt.expires_ms,
+            state=prompt.state,
+            title=prompt.title,
+            say=prompt.say,
+            why=prompt.why,
+            product=prompt.product,
+            offer=prompt.offer,
+        )
 
     def became(self, prompt: str, state: str, at_ms: int) -> None:
         """A prompt changed its state."""

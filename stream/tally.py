@@ -1,6 +1,8 @@
 """Takes the events of a closing second, or a straggler, into sums, sessions, shelf and sources. It decides nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from operator import itemgetter
 from typing import Any
 
 from stream import events as e
@@ -11,14 +13,41 @@ from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
 from stream.products import Shelf
 from stream.sources import SOURCES_MAX, Silence, Sources
 from stream.splits import PEOPLE, Splits
+from stream.waiting import SESSION, TOLD, Pane
 from stream.windows import NEVER, SAME, Buckets, Distinct, settle
 
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
-Groups = dict[type, list[Any]]
-_SESSION = frozenset({e.ViewerJoin, e.ViewerLeave})
 _INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
 NAMED = {kind: named(tag) for kind, tag in e.TAG_OF.items()}
+
+
+class Group:
+    """The events of one type in a second, the users they name, and the same without repeats."""
+
+    __slots__ = ("events", "people", "users")
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events = events
+        self.users = [event.user for event in events]
+        if None in self.users:
+            self.users = [user for user in self.users if user is not None]
+        self.people = set(self.users)
+
+
+Groups = dict[type, Group]
+
+
+def _groups(pane: Pane) -> Groups:
+    """The events of a pane by type, in the order of its lists."""
+    found: dict[type, list[Any]] = {}
+    for kind, events in pane.items():
+        if kind is not SESSION and kind is not TOLD:
+            found[kind] = events
+            continue
+        for event in events:
+            found.setdefault(type(event), []).append(event)
+    return {kind: Group(events) for kind, events in found.items()}
 
 
 class Tally:
@@ -45,19 +74,19 @@ class Tally:
         self._viewers = self.distinct[s.VIEWERS]
         self._interactors = self.distinct[s.INTERACTORS]
         # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
-        self._handlers: dict[type, Callable[[list[Any], int], None]] = {
+        self._handlers: dict[type, Callable[[Group, int], None]] = {
             e.AdSpend: self._spent,
             e.ViewerJoin: self._join,
-            e.ViewerLeave: lambda events, second: self.buckets.add(s.LEAVES, second, len(events)),
+            e.ViewerLeave: lambda group, second: self.buckets.add(s.LEAVES, second, len(group.events)),
             e.ViewerCount: self._count,
-            e.RoomExposure: lambda events, second: self._sum(s.EXPOSURES, [one.count for one in events], second),
+            e.RoomExposure: lambda group, second: self._sum(s.EXPOSURES, [one.count for one in group.events], second),
             e.Like: self._like,
-            e.Follow: lambda events, second: self._people(s.FOLLOWS, s.FOLLOWERS, events, second),
-            e.Share: lambda events, second: self.buckets.add(s.SHARES, second, len(events)),
-            e.FanclubJoin: lambda events, second: self._people(s.FANCLUB_JOINS, s.FANS, events, second),
+            e.Follow: lambda group, second: self._people(s.FOLLOWS, s.FOLLOWERS, group, second),
+            e.Share: lambda group, second: self.buckets.add(s.SHARES, second, len(group.events)),
+            e.FanclubJoin: lambda group, second: self._people(s.FANCLUB_JOINS, s.FANS, group, second),
             e.Gift: self._gift,
-            e.PrivateJoin: lambda events, second: self.buckets.add(s.PRIVATE_JOINS, second, len(events)),
-            e.Chat: lambda events, second: self._people(s.CHATS, s.CHATTERS, events, second),
+            e.PrivateJoin: lambda group, second: self.buckets.add(s.PRIVATE_JOINS, second, len(group.events)),
+            e.Chat: lambda group, second: self._people(s.CHATS, s.CHATTERS, group, second),
             e.ProductExpose: self._expose,
             e.ProductClick: self._click,
             e.CartAdd: self._cart,
@@ -92,32 +121,23 @@ class Tally:
         self.shelf.panes.step()
         self.splits.panes.step()
 
-    def take(self, events: Sequence[e.RoomEvent], second: int) -> Groups:
-        """Events of the second being closed, in the order of event time, or a straggler of an earlier one.
-
-        Returns them by type.
-        """
-        groups: Groups = {}
-        for event in events:
-            try:
-                groups[type(event)].append(event)
-            except KeyError:
-                groups[type(event)] = [event]
+    def take(self, pane: Pane, second: int) -> None:
+        """Events of the second being closed, in order, or a straggler of an earlier one."""
+        groups = _groups(pane)
         if not groups.keys() <= self._familiar:
             for kind in groups:
                 self._learn(e.TAG_OF[kind])
             self._familiar |= groups.keys()
         if e.SceneStart in groups:
-            self._scene(groups[e.SceneStart], second)
-        self._take_users(events, groups, second)
-        self._take_sources(events)
-        if e.ViewerLeave in groups:
-            session: list[Any] = [event for event in events if type(event) in _SESSION]
-            self.sessions.take(session, second)
-        elif e.ViewerJoin in groups:
-            self.sessions.take(groups[e.ViewerJoin], second)
+            self._scene(groups[e.SceneStart].events, second)
+        sources = {event.source for group in groups.values() for event in group.events}
+        self._take_users(groups, sources, second)
+        if len(sources) > 1 or None not in sources:
+            self._take_sources(groups, sources)
+        if SESSION in pane:
+            self.sessions.take(pane[SESSION], second)
         if e.ProductPin in groups or e.ProductUnpin in groups:
-            for event in events:
+            for event in pane[TOLD]:
                 if isinstance(event, e.ProductPin):
                     self.shelf.pin(event)
                 elif isinstance(event, e.ProductUnpin):
@@ -126,39 +146,37 @@ class Tally:
             if kind in groups:
                 handler(groups[kind], second)
         self.shelf.settle()
-        return groups
 
-    def _take_users(self, events: Sequence[e.RoomEvent], groups: Groups, second: int) -> None:
-        users = [event.user for event in events if event.user is not None]
-        if not users:
+    def _take_users(self, groups: Groups, sources: AbstractSet[str | None], second: int) -> None:
+        people = set[str]().union(*[group.people for group in groups.values()])
+        if not people:
             return
-        people = set(users)
         self._learn(USER)
         self._see(self._viewers, people, second)
-        sources = {event.source for event in events}
-        if len(sources) == 1:
-            self._masking_of(*sources).take_all(users, people)
-        else:
-            self._mask(events)
-        active: set[str | None] = set()
+        self._mask(groups, sources, people)
+        active: set[str] = set()
         for kind, group in groups.items():
             if kind in _INTERACTIONS:
-                active.update([event.user for event in group])
-            if kind not in self._named and any(event.user is not None for event in group):
+                active |= group.people
+            if group.people and kind not in self._named:
                 self._named.add(kind)
                 self._learn(NAMED[kind])
-        active.discard(None)
         if active:
             self._see(self._interactors, active, second)
 
-    def _mask(self, events: Sequence[e.RoomEvent]) -> None:
-        """Who is behind the events of several sources, each for itself, in order of appearance."""
+    def _mask(self, groups: Groups, sources: AbstractSet[str | None], people: AbstractSet[str]) -> None:
+        """Who is behind the events of each source."""
+        if len(sources) == 1:
+            users = [user for group in groups.values() for user in group.users]
+            self._masking_of(*sources).take_all(users, people)
+            return
         by_source: dict[str | None, list[str]] = {}
-        for event in events:
-            if event.user is not None:
-                by_source.setdefault(event.source, []).append(event.user)
-        for source, users in by_source.items():
-            self._masking_of(source).take_all(users, set(users))
+        for group in groups.values():
+            for event in group.events:
+                if event.user is not None:
+                    by_source.setdefault(event.source, []).append(event.user)
+        for source in sorted(by_source, key=lambda source: (source is not None, source)):  # an order replays share
+            self._masking_of(source).take_all(by_source[source], set(by_source[source]))
 
     def _masking_of(self, source: str | None) -> Masking:
         masking = self.masking.get(source)
@@ -168,17 +186,16 @@ class Tally:
             masking = self.masking.setdefault(source, Masking())
         return masking
 
-    def _take_sources(self, events: Sequence[e.RoomEvent]) -> None:
-        for source in dict.fromkeys([event.source for event in events]):
-            if source is None:
-                continue
+    def _take_sources(self, groups: Groups, sources: AbstractSet[str | None]) -> None:
+        for source in sorted(source for source in sources if source is not None):
+            told = [
+                (event.ts, kind) for kind, group in groups.items() for event in group.events if event.source == source
+            ]
             if self.sources.listens(source):
-                for event in events:
-                    if event.source == source:
-                        self.sources.take(source, e.TAG_OF[type(event)], event.ts)
+                for ts, kind in sorted(told, key=itemgetter(0)):
+                    self.sources.take(source, e.TAG_OF[kind], ts)
             else:
-                of = [event for event in events if event.source == source]
-                self.sources.hear(source, {type(event) for event in of}, of[-1].ts)
+                self.sources.hear(source, {kind for _, kind in told}, max(ts for ts, _ in told))
 
     def end_second(self) -> None:
         """Close the second: what is left at its end, who was seen again, and what may now be known."""
@@ -240,19 +257,18 @@ class Tally:
         else:
             distinct.see_all(users, second, self.buckets)
 
-    def _people(self, series: int | None, people: int, events: list[Any], second: int) -> None:
+    def _people(self, series: int | None, people: int, group: Group, second: int) -> None:
         """Count events and, where they have users, people."""
         if series is not None:
-            self.buckets.add(series, second, len(events))
-        users = {event.user for event in events}
-        users.discard(None)
-        if users:
-            self._see(self.distinct[people], users, second)
+            self.buckets.add(series, second, len(group.events))
+        if group.people:
+            self._see(self.distinct[people], group.people, second)
 
     def _sum(self, series: int, amounts: list[int], second: int) -> None:
         self.buckets.add(series, second, sum(amounts))
 
-    def _join(self, events: list[e.ViewerJoin], second: int) -> None:
+    def _join(self, group: Group, second: int) -> None:
+        events: list[e.ViewerJoin] = group.events
         self.buckets.add(s.JOINS, second, len(events))
         if self.splits.scene is not None:
             self.splits.joined_scene(second, len(events))
@@ -266,15 +282,16 @@ class Tally:
                     self.buckets.add(s.JOINS_ADS, second, 1)
             self.splits.join(event, second, self.distinct)
 
-    def _count(self, events: list[e.ViewerCount], second: int) -> None:
-        self._sum(s.VIEW_RISE, [self.online.take(event) for event in events], second)
+    def _count(self, group: Group, second: int) -> None:
+        self._sum(s.VIEW_RISE, [self.online.take(event) for event in group.events], second)
 
-    def _like(self, events: list[e.Like], second: int) -> None:
+    def _like(self, group: Group, second: int) -> None:
+        events: list[e.Like] = group.events
         self._sum(s.LIKES, [event.count for event in events], second)
         self.buckets.add(s.LIKE_MESSAGES, second, len(events))
 
-    def _gift(self, events: list[e.Gift], second: int) -> None:
-        for event in events:
+    def _gift(self, group: Group, second: int) -> None:
+        for event in group.events:
             count, new = event.count, 1
             if event.combo is not None:
                 key = f"{event.source}\n{event.user}\n{event.combo}"
@@ -289,32 +306,34 @@ class Tally:
             if count:
                 self.buckets.add(s.GIFT_VALUE, second, count * event.value)
 
-    def _expose(self, events: list[e.ProductExpose], second: int) -> None:
-        self._people(s.EXPOSES, s.EXPOSED, events, second)
-        self.shelf.count(products.EXPOSES, products.EXPOSED, events, second)
+    def _expose(self, group: Group, second: int) -> None:
+        self._people(s.EXPOSES, s.EXPOSED, group, second)
+        self.shelf.count(products.EXPOSES, products.EXPOSED, group.events, second)
 
-    def _click(self, events: list[e.ProductClick], second: int) -> None:
-        self._people(s.CLICKS, s.CLICKERS, events, second)
-        self.shelf.count(products.CLICKS, products.CLICKERS, events, second)
+    def _click(self, group: Group, second: int) -> None:
+        self._people(s.CLICKS, s.CLICKERS, group, second)
+        self.shelf.count(products.CLICKS, products.CLICKERS, group.events, second)
 
-    def _cart(self, events: list[e.CartAdd], second: int) -> None:
-        self._people(s.CARTS, s.CARTERS, events, second)
-        self.shelf.count(products.CARTS, products.CARTERS, events, second)
+    def _cart(self, group: Group, second: int) -> None:
+        self._people(s.CARTS, s.CARTERS, group, second)
+        self.shelf.count(products.CARTS, products.CARTERS, group.events, second)
 
-    def _created(self, events: list[e.OrderCreated], second: int) -> None:
+    def _created(self, group: Group, second: int) -> None:
+        events: list[e.OrderCreated] = group.events
         self._sum(s.UNITS_CREATED, [event.qty for event in events], second)
         self._sum(s.GMV_CREATED, [event.amount for event in events], second)
-        self._people(None, s.CREATORS, events, second)
+        self._people(None, s.CREATORS, group, second)
         for event in events:
             self._order(s.ORDERS_CREATED, s.NAMELESS_CREATED, event.order, second)
             self.shelf.created(event, second)
         self.order_ms = max(self.order_ms or 0, events[-1].ts)
 
-    def _paid(self, events: list[e.OrderPaid], second: int) -> None:
+    def _paid(self, group: Group, second: int) -> None:
+        events: list[e.OrderPaid] = group.events
         self._sum(s.UNITS_PAID, [event.qty for event in events], second)
         self._sum(s.GMV_PAID, [event.amount for event in events], second)
         self._sum(s.GMV_NAMED, [event.amount for event in events if event.user is not None], second)
-        self._people(None, s.BUYERS, events, second)
+        self._people(None, s.BUYERS, group, second)
         counts_stock = "order.created" not in self.known.seen
         for event in events:
             self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second, s.REFUNDS)
@@ -329,25 +348,27 @@ class Tally:
             self.splits.paid(event, second)
         self.order_ms = max(self.order_ms or 0, events[-1].ts)
 
-    def _refunded(self, events: list[e.OrderRefunded], second: int) -> None:
+    def _refunded(self, group: Group, second: int) -> None:
+        events: list[e.OrderRefunded] = group.events
         self._sum(s.REFUNDED, [event.amount for event in events], second)
         self._sum(s.REFUNDED_AD, [event.amount for event in events if event.channel is not None], second)
         for event in events:
             self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second, s.ORDERS_PAID)
             self.shelf.refunded(event, second)
 
-    def _stock(self, events: list[e.StockLevel], second: int) -> None:
-        for event in events:
+    def _stock(self, group: Group, second: int) -> None:
+        for event in group.events:
             self.shelf.stock(event, second)
 
-    def _speech(self, events: list[e.HostSpeech], second: int) -> None:
-        self.speech_ms = max(self.speech_ms or 0, events[-1].ts)
+    def _speech(self, group: Group, second: int) -> None:
+        self.speech_ms = max(self.speech_ms or 0, group.events[-1].ts)
 
     def _scene(self, events: list[e.SceneStart], second: int) -> None:
         self.quiet_scene = events[-1].quiet
         self.splits.begin_scene(events[-1].scene)
 
-    def _spent(self, events: list[e.AdSpend], second: int) -> None:
+    def _spent(self, group: Group, second: int) -> None:
+        events: list[e.AdSpend] = group.events
         self._sum(s.AD_SPEND, [event.amount for event in events], second)
         for event in events:
             self.splits.spent(event, second)

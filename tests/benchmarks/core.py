@@ -27,7 +27,7 @@ from stream.room import RoomConfig, RoomState
 WINDOWS = {60: "1m", 300: "5m"}
 SEVEN = ("joins", "chats", "carts", "orders_paid", "gmv_paid", "viewers")  # and carts / viewers
 SECOND_MS = 1_000
-BATCH = 500  # events applied together, as a worker does
+BATCH = 2_000  # events applied together, as a worker does
 SHARE = {"seven": 1.0, "room": 0.5, "all": 0.15}  # of the events, so that each takes some seconds
 
 Look = Callable[[RoomState], None]

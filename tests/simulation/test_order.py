@@ -135,9 +135,8 @@ def agree_in_chunks(arrivals: Arrivals, sizes: Callable[[], int]) -> None:
 def facts(room: RoomState) -> Any:
     """A room's whole state, its sets in order."""
     state = msgspec.msgpack.decode(room.snapshot(), strict=False)
-    state["seen"] = {
-        name: sorted(held, key=repr) if isinstance(held, list) else held for name, held in state["seen"].items()
-    }
+    seen = state["entrance"]["seen"]
+    seen |= {name: sorted(held, key=repr) for name, held in seen.items() if isinstance(held, list)}
     state["tally"]["known"] = [sorted(held) if isinstance(held, list) else held for held in state["tally"]["known"]]
     return state
 

@@ -248,6 +248,7 @@ def test_a_timer_changes_when_a_line_appears_never_what_it_says(
 
 @settings(max_examples=25)
 @given(scripts, st.integers(0, 7))
+@example([(0, 4_000, 0), (0, 0, 200), (0, 0, 700_000), (0, 0, 700_000)], 3)
 def test_a_crash_anywhere_changes_nothing(script: list[tuple[int, int, int]], crash_at: int) -> None:
     """A snapshot before any record, restored into a new room: everything later is said the same."""
     records = records_of(script)
