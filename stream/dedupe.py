@@ -47,13 +47,16 @@ class Seen:
 
         None otherwise: then they must be asked about one by one. Nothing is remembered, see `remember`.
         """
-        ids = [event.id for event in events]
         sources = {event.source for event in events}
-        if None in ids or len(sources) > 1:
+        if len(sources) > 1:
             return None
         (source,) = sources
         prefixes = {kind: self._prefix(source, kind) for kind in set(kinds)}
-        keys = [*map(str.__add__, map(prefixes.__getitem__, kinds), ids)]  # type: ignore[arg-type]  # no None in ids
+        ids: list[Any] = [event.id for event in events]
+        try:
+            keys = [*map(str.__add__, map(prefixes.__getitem__, kinds), ids)]
+        except TypeError:  # one is None; to look for it would cost more than all the rest
+            return None
         fresh = set(keys)
         if len(fresh) < len(keys) or not (self._recent.isdisjoint(fresh) and self._before.isdisjoint(fresh)):
             return None

@@ -30,9 +30,10 @@ class Group:
     def __init__(self, events: list[Any]) -> None:
         self.events = events
         self.users = [event.user for event in events]
-        if None in self.users:
-            self.users = [user for user in self.users if user is not None]
         self.people = set(self.users)
+        if None in self.people:
+            self.people.discard(None)
+            self.users = [user for user in self.users if user is not None]
 
 
 Groups = dict[type, Group]

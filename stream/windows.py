@@ -4,6 +4,7 @@ A window of W seconds that ends at T is [T - W, T). The state always stands at t
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -213,11 +214,11 @@ class Distinct:
             for key in keys:
                 self.see(key, second, buckets)
             return
-        befores = [*map(last.get, keys)]
-        new, same = befores.count(None), befores.count(second)
+        befores = [*map(last.get, keys, repeat(NEVER))]  # numbers all: to look for None would cost as much again
+        new, same = befores.count(NEVER), befores.count(second)
         buckets.column[self.series] += len(befores) - same
         if new + same < len(befores):
-            self.moved += [before for before in befores if before is not None and before < second]
+            self.moved += [before for before in befores if NEVER < before < second]
         last.update(dict.fromkeys(keys, second))
 
     def clear(self) -> None:
