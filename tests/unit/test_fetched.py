@@ -172,7 +172,8 @@ def standing() -> SimpleNamespace:
 def test_only_the_topic_of_events_is_taken_out_whole() -> None:
     """Through the fetcher: pieces of events with the position moved, single records elsewhere, errors as they were."""
     events, other, error = standing(), standing(), object()
-    raw = batch(0, [0] * 1_200)
+    most = fetched.RECORDS_MAX
+    raw = batch(0, [0] * (2 * most + 200))
     broken = TopicPartition("live.events", 1)
     fetcher = Broker({EVENTS: result(EVENTS, events, raw), OTHER: result(OTHER, other, raw), broken: error})
     fetched.take_whole(fetcher, EVENTS.topic)
@@ -180,10 +181,10 @@ def test_only_the_topic_of_events_is_taken_out_whole() -> None:
     found: Any = fetcher._records
 
     pieces = found[EVENTS].getall(2)
-    assert [len(some.offsets) for some in pieces] == [fetched.RECORDS_MAX] * 2
-    assert events.position == 2 * fetched.RECORDS_MAX
-    assert sum(len(some.offsets) for some in found[EVENTS].getall()) == 1_200 - 2 * fetched.RECORDS_MAX
-    assert events.position == 1_200
+    assert [len(some.offsets) for some in pieces] == [most] * 2
+    assert events.position == 2 * most
+    assert sum(len(some.offsets) for some in found[EVENTS].getall()) == 200
+    assert events.position == 2 * most + 200
     assert not found[EVENTS].has_more()
     assert [one.offset for one in found[OTHER].getall(2)] == [0, 1]
     assert found[broken] is error
