@@ -33,7 +33,19 @@ class Kept:
 class Partition:
     """The next offset to read, the rooms, and the right to write for them, which may be lost at any time."""
 
-    __slots__ = ("_anchor", "_clock", "fence", "hole", "lost", "next_offset", "number", "rooms", "saved_next", "unsure")
+    __slots__ = (
+        "_anchor",
+        "_clock",
+        "behind",
+        "fence",
+        "hole",
+        "lost",
+        "next_offset",
+        "number",
+        "rooms",
+        "saved_next",
+        "unsure",
+    )
 
     def __init__(
         self, number: int, next_offset: int, fence: Fence, clock: Callable[[], float] = time.monotonic
@@ -42,6 +54,7 @@ class Partition:
         self.next_offset = next_offset
         self.fence = fence
         self.rooms: dict[str, Kept] = {}
+        self.behind = 0  # records of the log beyond next_offset when the last ones were taken
         self.saved_next = NEVER_SAVED
         self.unsure: set[int] = set()  # positions that were being saved when Redis went silent: they may stand there
         self.lost = False  # somebody else may write for it, or Redis forgot: what is held here is no longer worth much

@@ -34,7 +34,9 @@ from stream.room import RoomState, Said, ShowEnded
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
-PUBLISH_SHARE = 0.2  # of the worker's time that making lines may take: behind a full log, events come first
+PUBLISH_SHARE = 0.2  # of the worker's time that making lines may take
+PUBLISH_SHARE_BEHIND = 0.03  # while it is far behind the log: numbers on screens are history then, events come first
+FAR_BEHIND = 5_000  # records: half a second of the largest room
 SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
 SAVE_BYTES = 4_000_000  # written at once; Redis serves nobody else meanwhile
 BEHIND = 10  # records the log is ahead of us; a few ticks are no sign of catching up
@@ -229,7 +231,8 @@ class Rooms:
                 self._bury(partition, offset, key, value, RejectedEvent("invalid", f"our own fault: {fault!r}"))
         partition.hear(batch.timestamps[-1])
         self.telemetry.events.inc(applied)
-        behind = batch.highwater - partition.next_offset > BEHIND
+        partition.behind = batch.highwater - partition.next_offset
+        behind = partition.behind > BEHIND
         self._gather(partition, touched.values(), self._now() * 1000 - batch.timestamps[-1] if behind else 0)
 
     def _bury(
@@ -348,13 +351,23 @@ class Rooms:
     async def publish_forever(self) -> None:
         """Every `publish_ms`, less often where it takes more than its share: numbers of the rooms that moved."""
         while True:
-            await asyncio.sleep(max(self.settings.publish_ms / 1000, self._publish_s / PUBLISH_SHARE))
+            rested_s = 0.0
+            while (left_s := self.publish_rest_s() - rested_s) > 0:  # a worker that has caught up rests no longer
+                pause_s = min(self.settings.publish_ms / 1000, left_s)
+                await asyncio.sleep(pause_s)
+                rested_s += pause_s
             self._publish_s = 0.0
             try:
                 await self.publish()
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 logger.debug("cannot publish numbers now: %s", error)
+
+    def publish_rest_s(self) -> float:
+        """How long after numbers were published the next ones may be, as far behind the log as we are now."""
+        behind = any(partition.behind > FAR_BEHIND for partition in self.partitions.values() if not partition.lost)
+        share = PUBLISH_SHARE_BEHIND if behind else PUBLISH_SHARE
+        return max(self.settings.publish_ms / 1000, self._publish_s / share)
 
     async def publish(self) -> None:
         """Write the latest numbers of every room that moved."""

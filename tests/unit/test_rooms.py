@@ -10,7 +10,7 @@ import pytest
 from agents import simulate
 from agents.outbox import Letter, Record
 from agents.partition import TICK, TICK_KEY, Partition
-from agents.rooms import Rooms
+from agents.rooms import FAR_BEHIND, PUBLISH_SHARE, PUBLISH_SHARE_BEHIND, Rooms
 from agents.settings import Settings, load_playbook
 from agents.store import Entry, Fence, Store
 from agents.telemetry import Telemetry
@@ -192,3 +192,17 @@ def test_a_partition_that_went_is_lost(log: Log) -> None:
 
     assert (made.partitions, held.lost) == ({}, True)
     assert made.astray([1, 2]) == [1, 2]
+
+
+def test_numbers_of_a_backlog_are_published_seldom() -> None:
+    """Far behind the log publishing may take 3 % of the time; once caught up it has its full share at once."""
+    log = log_of()
+    held = rooms()
+    held.take(0, batch(log[:100], start=0, highwater=log[99][0] + FAR_BEHIND + 2))
+    held._publish_s = 0.6
+    assert held.publish_rest_s() == pytest.approx(0.6 / PUBLISH_SHARE_BEHIND)
+
+    held.take(0, batch(log[100:], highwater=log[-1][0] + 1))
+    assert held.publish_rest_s() == pytest.approx(0.6 / PUBLISH_SHARE)
+    held._publish_s = 0.0
+    assert held.publish_rest_s() == held.settings.publish_ms / 1000
