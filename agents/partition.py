@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from agents.published import NOTHING
 from agents.store import Fence
 from stream.room import RoomState
 
@@ -22,7 +23,7 @@ class Kept:
         self.offset = offset
         self.saved_offset = offset
         self.saved_closed = state.closed
-        self.published: dict[str, int] = {}  # digest of each field as last written
+        self.published = NOTHING
         self.published_at_ms = 0
 
     def changed(self) -> bool:

@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
-from xxhash import xxh3_64_intdigest
 
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
+from agents.published import change
 from agents.settings import Settings, room_config
-from agents.store import Fence, Refused, Snapshot, Store, line_fields, pack, revive
+from agents.store import Fence, Refused, Snapshot, Store, pack, revive
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
@@ -34,7 +34,7 @@ from stream.room import RoomState, Said, ShowEnded
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
-PUBLISH_SHARE = 0.2  # of the worker's time that making lines may take
+PUBLISH_SHARE = 0.1  # of the worker's time that making lines may take; writing them to Redis costs about as much again
 PUBLISH_SHARE_BEHIND = 0.03  # while it is far behind the log: numbers on screens are history then, events come first
 FAR_BEHIND = 5_000  # records: half a second of the largest room
 SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
@@ -388,10 +388,7 @@ class Rooms:
         state = kept.state
         assert state.show is not None
         began = time.thread_time()
-        fields = line_fields(state.line())
-        digests = {name: xxh3_64_intdigest(value) for name, value in fields.items()}
-        changed = {name: value for name, value in fields.items() if kept.published.get(name) != digests[name]}
-        gone = [name for name in kept.published if name not in digests]
+        differs = change(kept.published, state.view())
         about = {
             "room": state.room,
             "show_ms": state.show.show_ms,
@@ -402,6 +399,6 @@ class Rooms:
         at_ms = state.at_ms
         encoded = msgspec.json.encode(about)
         self._publish_s += time.thread_time() - began
-        await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
-        kept.published = digests
+        await self.store.publish(partition.number, partition.fence, state.room, differs.fields, differs.gone, encoded)
+        kept.published = differs.after
         kept.published_at_ms = at_ms

@@ -1,5 +1,8 @@
 """The numbers of one product, by name, over its own sums; windows 1m, 5m, 10m and show."""
 
+import msgspec
+from xxhash import xxh3_64_intdigest
+
 from stream import products as p
 from stream.numbers import MISSING, Definition, Known, Number, Ratio, Status, counted, people
 from stream.plans import Planned
@@ -67,6 +70,7 @@ _PLANNED = {
     window: Planned(((key, one.make) for key, (one, of) in PRODUCT_BY_KEY.items() if of == window), window == "show")
     for window in WINDOWS
 }
+_pack = msgspec.msgpack.Encoder().encode
 _ROW = {window: row for row, window in enumerate(WINDOWS)}
 _NOTHING = [[0] * p.N_PRODUCT_SERIES for _ in WINDOWS]
 
@@ -101,6 +105,12 @@ class ProductView:
         if name in ("pitch_per_min", "pitch_peak"):
             return self._pitch(name)
         return self._stock_number(name)
+
+    def mark(self) -> int | None:
+        """A digest of all that the line is made of but what is known; None where it changes with time alone."""
+        if self.stock is not None or self.shelf.pinned == self.product:
+            return None
+        return xxh3_64_intdigest(_pack((self._rows, self.shelf.refunded_paid.get(self.product))))
 
     def line(self) -> dict[str, Number]:
         """Every number of the product that is not missing."""

@@ -1,6 +1,6 @@
 """The room at the end of a second: its numbers and signals, computed when asked, and the whole line."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 import numpy as np
@@ -139,6 +139,15 @@ class RoomView:
         """Products with anything known of them, in order of appearance."""
         return self._tally.shelf.touched_s
 
+    @property
+    def known(self) -> Known:
+        """What may be known; the same object as long as that does not change."""
+        return self._tally.known
+
+    def product_mark(self, product: str) -> int | None:
+        """The same as before: so is the product's line, where what is known is too. None: nobody can say."""
+        return ProductView(self._tally.shelf, product, self._tally.known, self.at_ms).mark()
+
     def product_number(self, product: str, name: str) -> Number:
         """A number of the product by its key, or one of PRODUCT_SIGNALS. Raises KeyError for another name."""
         return ProductView(self._tally.shelf, product, self._tally.known, self.at_ms).number(name)
@@ -173,8 +182,9 @@ class RoomView:
         sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
         return Totals(sums, min(WINDOWS_S[window], elapsed_s), tally.known)
 
-    def line(self, every_product: bool = False) -> Line:
-        """All numbers, and those of the products with something in their windows (or of every product)."""
+    def line(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
+        """All numbers, and those of the products with something in their windows (or of every), but `without` these."""
+        products = self.products_alive(every_product)
         numbers = _NOTHING_KNOWN.copy()
         for window, planned in _PLANNED.items():
             totals = self.totals(window)
@@ -188,7 +198,7 @@ class RoomView:
             self.room,
             self.at_ms,
             numbers,
-            self.product_lines(self.products_alive(every_product)),
+            self.product_lines([product for product in products if product not in without] if without else products),
             self.split_lines(),
             below(self.number, self._benchmarks, NOW, 1),
             below(self.number, self._benchmarks, "show", 3),
