@@ -17,6 +17,7 @@ from faust.types import TP
 
 from agents import telemetry as tel
 from agents.eventlog import new_producer
+from agents.fetched import check_client
 from agents.outbox import Record
 from agents.rooms import Rooms
 from agents.settings import Settings, load_playbook
@@ -58,7 +59,8 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
 
 
 async def _check(settings: Settings, store: Store) -> None:
-    """The servers answer and the topics are as they must be."""
+    """The client library is one we know, the servers answer and the topics are as they must be."""
+    check_client()
     try:
         await store.ping()
     except Exception as error:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from agents.published import NOTHING
 from agents.store import Fence
 from stream.room import RoomState
 
@@ -22,7 +23,7 @@ class Kept:
         self.offset = offset
         self.saved_offset = offset
         self.saved_closed = state.closed
-        self.published: dict[str, int] = {}  # digest of each field as last written
+        self.published = NOTHING
         self.published_at_ms = 0
 
     def changed(self) -> bool:
@@ -33,7 +34,19 @@ class Kept:
 class Partition:
     """The next offset to read, the rooms, and the right to write for them, which may be lost at any time."""
 
-    __slots__ = ("_anchor", "_clock", "fence", "hole", "lost", "next_offset", "number", "rooms", "saved_next", "unsure")
+    __slots__ = (
+        "_anchor",
+        "_clock",
+        "behind",
+        "fence",
+        "hole",
+        "lost",
+        "next_offset",
+        "number",
+        "rooms",
+        "saved_next",
+        "unsure",
+    )
 
     def __init__(
         self, number: int, next_offset: int, fence: Fence, clock: Callable[[], float] = time.monotonic
@@ -42,6 +55,7 @@ class Partition:
         self.next_offset = next_offset
         self.fence = fence
         self.rooms: dict[str, Kept] = {}
+        self.behind = 0  # records of the log beyond next_offset when the last ones were taken
         self.saved_next = NEVER_SAVED
         self.unsure: set[int] = set()  # positions that were being saved when Redis went silent: they may stand there
         self.lost = False  # somebody else may write for it, or Redis forgot: what is held here is no longer worth much

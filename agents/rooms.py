@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 import msgspec
 from redis.exceptions import RedisError
-from xxhash import xxh3_64_intdigest
 
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
+from agents.published import change
 from agents.settings import Settings, room_config
-from agents.store import Fence, Refused, Snapshot, Store, line_fields, pack, revive
+from agents.store import Fence, Refused, Snapshot, Store, pack, revive
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
@@ -35,7 +35,9 @@ from stream.room import RoomState, Said, ShowEnded
 logger = logging.getLogger(__name__)
 
 RETRY_S = (0.1, 0.3, 1.0, 2.0)  # then every 2 s
-PUBLISH_SHARE = 0.2  # of the worker's time that making lines may take: behind a full log, events come first
+PUBLISH_SHARE = 0.1  # of the worker's time that making lines may take; writing them to Redis costs about as much again
+PUBLISH_SHARE_BEHIND = 0.03  # while it is far behind the log: numbers on screens are history then, events come first
+FAR_BEHIND = 5_000  # records: half a second of the largest room
 SAVE_SHARE = 0.05  # of the worker's time that making snapshots may take
 SAVE_BYTES = 4_000_000  # written at once; Redis serves nobody else meanwhile
 BEHIND = 10  # records the log is ahead of us; a few ticks are no sign of catching up
@@ -232,7 +234,8 @@ class Rooms:
                 self._tick(partition, batch.timestamps[end], touched)
         partition.next_offset = max(partition.next_offset, batch.offsets[-1] + 1)
         partition.hear(batch.timestamps[-1])
-        behind = batch.highwater - partition.next_offset > BEHIND
+        partition.behind = batch.highwater - partition.next_offset
+        behind = partition.behind > BEHIND
         self._gather(partition, touched.values(), self._now() * 1000 - batch.timestamps[-1] if behind else 0)
 
     def _apply(self, partition: Partition, batch: Batch, part: slice, touched: dict[str, Kept]) -> None:
@@ -254,14 +257,16 @@ class Rooms:
                 share.events.append(event)
                 share.arrived.append(arrived_ms)
                 share.offsets.append(offset)
+        applied = 0
         for room, share in shares.items():
             if share.events:
                 touched[room] = kept = self._kept(partition, room, share.offsets[0])
                 kept.offset = share.offsets[-1]
                 faults = kept.state.apply_all(share.events, share.arrived)
-                self.telemetry.events.inc(len(share.events) - len(faults))
+                applied += len(share.events) - len(faults)
                 for place, fault in faults:
                     self._bury(partition, batch, share.offsets[place], fault)
+        self.telemetry.events.inc(applied)
 
     def _kept(self, partition: Partition, room: str, offset: int) -> Kept:
         kept = partition.rooms.get(room)
@@ -388,13 +393,23 @@ class Rooms:
     async def publish_forever(self) -> None:
         """Every `publish_ms`, less often where it takes more than its share: numbers of the rooms that moved."""
         while True:
-            await asyncio.sleep(max(self.settings.publish_ms / 1000, self._publish_s / PUBLISH_SHARE))
+            rested_s = 0.0
+            while (left_s := self.publish_rest_s() - rested_s) > 0:  # a worker that has caught up rests no longer
+                pause_s = min(self.settings.publish_ms / 1000, left_s)
+                await asyncio.sleep(pause_s)
+                rested_s += pause_s
             self._publish_s = 0.0
             try:
                 await self.publish()
             except (RedisError, OSError) as error:
                 self.telemetry.redis_up.set(0)
                 logger.debug("cannot publish numbers now: %s", error)
+
+    def publish_rest_s(self) -> float:
+        """How long after numbers were published the next ones may be, as far behind the log as we are now."""
+        behind = any(partition.behind > FAR_BEHIND for partition in self.partitions.values() if not partition.lost)
+        share = PUBLISH_SHARE_BEHIND if behind else PUBLISH_SHARE
+        return max(self.settings.publish_ms / 1000, self._publish_s / share)
 
     async def publish(self) -> None:
         """Write the latest numbers of every room that moved."""
@@ -415,10 +430,7 @@ class Rooms:
         state = kept.state
         assert state.show is not None
         began = time.thread_time()
-        fields = line_fields(state.line())
-        digests = {name: xxh3_64_intdigest(value) for name, value in fields.items()}
-        changed = {name: value for name, value in fields.items() if kept.published.get(name) != digests[name]}
-        gone = [name for name in kept.published if name not in digests]
+        differs = change(kept.published, state.view())
         about = {
             "room": state.room,
             "show_ms": state.show.show_ms,
@@ -429,6 +441,6 @@ class Rooms:
         at_ms = state.at_ms
         encoded = msgspec.json.encode(about)
         self._publish_s += time.thread_time() - began
-        await self.store.publish(partition.number, partition.fence, state.room, changed, gone, encoded)
-        kept.published = digests
+        await self.store.publish(partition.number, partition.fence, state.room, differs.fields, differs.gone, encoded)
+        kept.published = differs.after
         kept.published_at_ms = at_ms

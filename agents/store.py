@@ -17,7 +17,7 @@ import zstandard
 from agents.settings import Settings
 from stream import series
 from stream.errors import SnapshotError
-from stream.numbers import KEYS
+from stream.numbers import KEYS, Number
 from stream.recap import Recap
 from stream.room import RoomState
 from stream.view import Line
@@ -79,10 +79,19 @@ def shows_key(room: str) -> str:
 
 def line_fields(line: Line) -> dict[str, bytes]:
     """A line as the fields of the room's hash: `n:<key>`, `p:<product>`, `s:<part>`, `worst` and `worst_show`."""
+    return number_fields(line.numbers) | other_fields(line)
+
+
+def number_fields(numbers: Mapping[str, Number]) -> dict[str, bytes]:
+    """Numbers of the room as fields of its hash."""
+    encode = _encoder.encode
+    return {_FIELDS[key]: encode(number) for key, number in numbers.items()}
+
+
+def other_fields(line: Line) -> dict[str, bytes]:
+    """A line as fields of the room's hash, but for the numbers of the room."""
     encode = _encoder.encode
     fields = {"at_ms": str(line.at_ms).encode(), "worst": encode(line.worst), "worst_show": encode(line.worst_show)}
-    for key, number in line.numbers.items():
-        fields[_FIELDS[key]] = encode(number)
     for product, numbers in line.products.items():
         fields[f"p:{product}"] = encode(numbers)
     for part, numbers in line.splits.items():

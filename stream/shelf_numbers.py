@@ -1,7 +1,11 @@
 """The numbers of one product, by name, over its own sums; windows 1m, 5m, 10m and show."""
 
+import msgspec
+from xxhash import xxh3_64_intdigest
+
 from stream import products as p
-from stream.numbers import MISSING, Definition, Known, Number, Ratio, Status, Totals, counted, people
+from stream.numbers import MISSING, Definition, Known, Number, Ratio, Status, counted, people
+from stream.plans import Planned
 from stream.products import Shelf, Stock
 
 WINDOWS = ("1m", "5m", "10m", "show")
@@ -62,10 +66,11 @@ PRODUCT_BY_KEY: dict[str, tuple[Definition, str]] = {
     for window in definition.windows
 }
 PRODUCT_KEYS: frozenset[str] = frozenset(PRODUCT_BY_KEY) | frozenset(PRODUCT_WINDOWLESS)
-_BY_WINDOW = {
-    window: [(key, definition.make) for key, (definition, of) in PRODUCT_BY_KEY.items() if of == window]
+_PLANNED = {
+    window: Planned(((key, one.make) for key, (one, of) in PRODUCT_BY_KEY.items() if of == window), window == "show")
     for window in WINDOWS
 }
+_pack = msgspec.msgpack.Encoder().encode
 _ROW = {window: row for row, window in enumerate(WINDOWS)}
 _NOTHING = [[0] * p.N_PRODUCT_SERIES for _ in WINDOWS]
 
@@ -87,9 +92,8 @@ class ProductView:
         """A number of the product by its key, or one of PRODUCT_SIGNALS. Raises KeyError for another name."""
         entry = PRODUCT_BY_KEY.get(name)
         if entry is not None:
-            definition, window = entry
-            row = _ROW[window]
-            return definition.make(Totals(self._rows[row], 0, self._known, window == "show"))
+            flat = _PLANNED[entry[1]].of(self._known).get(name)
+            return MISSING if flat is None else flat(self._rows[_ROW[entry[1]]], 0)
         if name == "velocity":
             return self._velocity()
         if name == "units_5m":
@@ -102,13 +106,18 @@ class ProductView:
             return self._pitch(name)
         return self._stock_number(name)
 
+    def mark(self) -> int | None:
+        """A digest of all that the line is made of but what is known; None where it changes with time alone."""
+        if self.stock is not None or self.shelf.pinned == self.product:
+            return None
+        return xxh3_64_intdigest(_pack((self._rows, self.shelf.refunded_paid.get(self.product))))
+
     def line(self) -> dict[str, Number]:
         """Every number of the product that is not missing."""
         numbers: dict[str, Number] = {}
-        for window, row in _ROW.items():
-            totals = Totals(self._rows[row], 0, self._known, window == "show")
-            for key, make in _BY_WINDOW[window]:
-                number = make(totals)
+        for sums, planned in zip(self._rows, _PLANNED.values(), strict=True):
+            for key, flat in planned.of(self._known).items():
+                number = flat(sums, 0)
                 if number.status != "missing":
                     numbers[key] = number
         for name in PRODUCT_WINDOWLESS:

@@ -1,7 +1,10 @@
 """The numbers of one part of a room (a source, a segment, a scene, an ad plan), over its own sums."""
 
+from collections.abc import Iterator
+
 from stream import splits as p
-from stream.numbers import Definition, Known, Make, Number, Ratio, Totals, counted, people, worst
+from stream.numbers import Definition, Known, Make, Number, Ratio, counted, people, worst
+from stream.plans import Planned
 from stream.splits import Splits
 
 WINDOWS = ("1m", "5m", "10m", "show")
@@ -36,24 +39,36 @@ OF_ADS: tuple[Definition, ...] = (
 SHOW_ONLY = frozenset({"viewers", "clickers", "buyers", "pay_rate"})  # of a scene: who was seen while it was on
 
 
+def _definitions(kind: str, window: str) -> Iterator[tuple[str, Make]]:
+    """What a part of this kind has in a window, by key."""
+    for one in OF_ADS if kind in AD_PARTS else OF_VIEWERS:
+        if kind == "scene" and window != "show" and one.name in SHOW_ONLY:
+            continue
+        if one.name in ("gmv_paid", "roi") and kind in AD_PARTS and kind != "channel":
+            continue  # orders name a channel, never a plan
+        yield f"{one.name}_{window}", one.make
+
+
+def _planned(kind: str) -> tuple[Planned, ...]:
+    return tuple(Planned(_definitions(kind, window), window == "show") for window in WINDOWS)
+
+
+_OF_OTHERS = _planned("")
+_PLANNED = {kind: _planned(kind) for kind in VIEWER_PARTS | AD_PARTS}
+
+
 def part_line(splits: Splits, part: str, known: Known) -> dict[str, Number]:
     """Every known number of a part, by `<name>_<window>`."""
-    kind = part.partition("=")[0]
     rows = splits.panes.sums(part)
     if rows is None:
         return {}
     numbers: dict[str, Number] = {}
-    for row, window in enumerate(WINDOWS):
-        totals = Totals(rows[row], 0, known, window == "show")
-        for definition in OF_ADS if kind in AD_PARTS else OF_VIEWERS:
-            if kind == "scene" and window != "show" and definition.name in SHOW_ONLY:
-                continue
-            if definition.name in ("gmv_paid", "roi") and kind in AD_PARTS and kind != "channel":
-                continue  # orders name a channel, never a plan
-            number = definition.make(totals)
+    for sums, planned in zip(rows, _PLANNED.get(part.partition("=")[0], _OF_OTHERS), strict=True):
+        for key, flat in planned.of(known).items():
+            number = flat(sums, 0)
             if number.status == "missing":
                 continue
             if splits.full:
                 number = Number(number.value, worst(number.status, "estimated"), number.num, number.den)
-            numbers[f"{definition.name}_{window}"] = number
+            numbers[key] = number
     return numbers

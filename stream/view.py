@@ -1,6 +1,6 @@
 """The room at the end of a second: its numbers and signals, computed when asked, and the whole line."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 import numpy as np
@@ -9,6 +9,7 @@ from stream import series as s
 from stream.baseline import fall_z, usual
 from stream.catalogue import Product, RundownItem
 from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
+from stream.plans import Planned
 from stream.shelf_numbers import ProductView
 from stream.sources import Silence
 from stream.split_numbers import part_line
@@ -138,6 +139,15 @@ class RoomView:
         """Products with anything known of them, in order of appearance."""
         return self._tally.shelf.touched_s
 
+    @property
+    def known(self) -> Known:
+        """What may be known; the same object as long as that does not change."""
+        return self._tally.known
+
+    def product_mark(self, product: str) -> int | None:
+        """The same as before: so is the product's line, where what is known is too. None: nobody can say."""
+        return ProductView(self._tally.shelf, product, self._tally.known, self.at_ms).mark()
+
     def product_number(self, product: str, name: str) -> Number:
         """A number of the product by its key, or one of PRODUCT_SIGNALS. Raises KeyError for another name."""
         return ProductView(self._tally.shelf, product, self._tally.known, self.at_ms).number(name)
@@ -147,13 +157,14 @@ class RoomView:
         number = self._numbers.get(name)
         if number is None:
             entry = BY_KEY.get(name)
-            if entry is not None:
-                totals = self.totals(entry[1])
-                number = MISSING if totals is None else entry[0].make(totals)
-            else:
-                number = _WINDOWLESS[name](self)
+            number = _WINDOWLESS[name](self) if entry is None else self._windowed(name, entry[1])
             self._numbers[name] = number
         return number
+
+    def _windowed(self, name: str, window: str) -> Number:
+        totals = self.totals(window)
+        flat = None if totals is None else _PLANNED[window].of(totals.known).get(name)
+        return MISSING if totals is None or flat is None else flat(totals.sums, totals.seconds)
 
     def totals(self, window: str) -> Totals | None:
         """The sums of a window that ends now; None for `prev10m` where there is none."""
@@ -171,20 +182,23 @@ class RoomView:
         sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
         return Totals(sums, min(WINDOWS_S[window], elapsed_s), tally.known)
 
-    def line(self, every_product: bool = False) -> Line:
-        """All numbers, and those of the products with something in their windows (or of every product)."""
-        numbers: dict[str, Number] = {}
-        for window, definitions in _BY_WINDOW.items():
+    def line(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
+        """All numbers, and those of the products with something in their windows (or of every), but `without` these."""
+        products = self.products_alive(every_product)
+        numbers = _NOTHING_KNOWN.copy()
+        for window, planned in _PLANNED.items():
             totals = self.totals(window)
-            for key, make in definitions:
-                numbers[key] = MISSING if totals is None else make(totals)
+            if totals is not None:
+                sums, seconds = totals.sums, totals.seconds
+                for key, flat in planned.of(totals.known).items():
+                    numbers[key] = flat(sums, seconds)
         for name in PUBLISHED_WINDOWLESS:
             numbers[name] = self.number(name)
         return Line(
             self.room,
             self.at_ms,
             numbers,
-            self.product_lines(self.products_alive(every_product)),
+            self.product_lines([product for product in products if product not in without] if without else products),
             self.split_lines(),
             below(self.number, self._benchmarks, NOW, 1),
             below(self.number, self._benchmarks, "show", 3),
@@ -354,9 +368,11 @@ class RoomView:
         )
 
 
-_BY_WINDOW = {
-    window: [(key, definition.make) for key, (definition, of) in BY_KEY.items() if of == window] for window in ALL
+_PLANNED = {
+    window: Planned(((key, one.make) for key, (one, of) in BY_KEY.items() if of == window), window == "show")
+    for window in ALL
 }
+_NOTHING_KNOWN = {key: MISSING for planned in _PLANNED.values() for key, _ in planned.makes}
 _REACTIONS = ("chat", "like")
 _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "online": RoomView._online,

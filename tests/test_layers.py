@@ -41,8 +41,10 @@ PUT_TOGETHER = {
     "__main__": {"cli"},
     "cli": {ANY},  # one command, one module
     "demo": {ANY},  # the whole system in one process
-    "app": {"eventlog", "outbox", "rooms", "topics", "transport"},  # the worker's parts
-    "rooms": {"outbox", "partition", "transport"},  # what it holds, and where its words go
+    "app": {"eventlog", "fetched", "outbox", "rooms", "topics", "transport"},  # the worker's parts
+    "rooms": {"outbox", "partition", "published", "transport"},  # what it holds, and where its words go
+    "transport": {"fetched"},  # how records come out of the client
+    "partition": {"published"},  # what it remembers of a room
     "outbox": {"partition"},
     "verify": {"partition"},  # what a tick is
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts

@@ -1,0 +1,76 @@
+"""A plan says what the definitions say, whatever is summed and whatever is known."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream import products as p
+from stream import splits as of_part
+from stream.numbers import BY_KEY, CHANNEL, FROM, MISSING, RETURNING, USER, Known, Make, Number, Totals, named
+from stream.plans import Planned
+from stream.series import DISTINCT, N_SERIES
+from stream.shelf_numbers import PRODUCT_BY_KEY
+from stream.split_numbers import OF_ADS, OF_VIEWERS
+
+Definitions = list[tuple[str, Make]]
+ROOM: Definitions = [(key, one.make) for key, (one, _) in BY_KEY.items()]
+PRODUCT: Definitions = [(key, one.make) for key, (one, _) in PRODUCT_BY_KEY.items()]
+VIEWERS: Definitions = [(one.name, one.make) for one in OF_VIEWERS]
+ADS: Definitions = [(one.name, one.make) for one in OF_ADS]
+KINDS = [
+    (ROOM, N_SERIES),
+    (PRODUCT, p.N_PRODUCT_SERIES),
+    (VIEWERS, of_part.N_SPLIT_SERIES),
+    (ADS, of_part.N_SPLIT_SERIES),
+]
+TYPES = (
+    "viewer.join", "viewer.leave", "viewer.count", "chat", "like", "share", "follow", "fanclub.join", "gift",
+    "room.exposure", "product.expose", "product.click", "cart.add", "order.created", "order.paid", "order.refunded",
+    "private.join", "ad.spend",
+)  # fmt: skip
+TAGS = (*TYPES, *map(named, TYPES), USER, FROM, CHANNEL, RETURNING)
+
+tags = st.one_of(st.just(frozenset(TAGS)), st.frozensets(st.sampled_from(TAGS)))
+knowns = st.builds(
+    Known, tags, st.one_of(st.just(frozenset()), tags), st.booleans(), st.booleans(), st.booleans(),
+    st.frozensets(st.sampled_from(DISTINCT)),
+)  # fmt: skip
+amounts = st.one_of(st.sampled_from([0, 1]), st.integers(0, 10**12), st.integers(-(10**6), 0))
+
+
+def by_plan(planned: Planned, totals: Totals) -> dict[str, Number]:
+    """Every number by its plan; what has none is missing."""
+    plan = planned.of(totals.known)
+    made = {key: flat(totals.sums, totals.seconds) for key, flat in plan.items()}
+    assert list(made) == [key for key, _ in planned.makes if key in made]
+    return {key: made.get(key, MISSING) for key, _ in planned.makes}
+
+
+def exactly(numbers: Iterable[tuple[str, Number]]) -> dict[str, str]:
+    """Numbers so that 1 and 1.0 differ, and each last bit counts."""
+    return {key: repr(number) for key, number in numbers}
+
+
+@pytest.mark.parametrize(("definitions", "n_series"), KINDS, ids=["room", "product", "viewers", "ads"])
+@given(data=st.data(), known=knowns, seconds=st.sampled_from([0, 1, 60, 599, 7_200]), show=st.booleans())
+def test_a_plan_says_what_the_definitions_say(
+    definitions: Definitions, n_series: int, data: st.DataObject, known: Known, seconds: int, show: bool
+) -> None:
+    """For any sums, anything known, any length of window: every number is the same, to the last bit."""
+    sums = data.draw(st.lists(amounts, min_size=n_series, max_size=n_series))
+    totals = Totals(sums, seconds, known, show)
+
+    made = by_plan(Planned(definitions, show), totals)
+    assert exactly(made.items()) == exactly((key, make(totals)) for key, make in definitions)
+
+
+def test_rooms_that_know_the_same_share_a_plan() -> None:
+    """Two thousand rooms must not hold two thousand copies."""
+    planned = Planned(ROOM, False)
+    first, second = Known(frozenset({"chat"})), Known(frozenset({"chat"}))
+
+    assert first is not second
+    assert planned.of(first) is planned.of(second)
+    assert planned.of(first) is not planned.of(Known(frozenset({"chat", "like"})))
