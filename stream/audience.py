@@ -19,36 +19,45 @@ IDS_COUNTED_MAX = 5_000  # ids counted a source before those with under 1 % are 
 
 
 class Sessions:
-    """Open sessions and those that may still be continued, by user: [start_ms, left_ms or 0]."""
+    """Who is here since when, and who left but may still come back and continue their session."""
 
-    __slots__ = ("_left", "began", "buckets", "nameless", "open", "sessions")
+    __slots__ = ("away", "began", "buckets", "here", "nameless")
 
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
-        self.sessions: dict[str, list[int]] = {}
-        self._left: dict[str, int] = {}  # users away, by when they left: insertion order is about time order
-        self.open = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """A new show: nobody is here."""
+        self.here: dict[str, int] = {}  # user -> start_ms
+        self.away: dict[str, tuple[int, int]] = {}  # user -> start_ms, left_ms; insertion order is about time order
         self.nameless = 0  # joins less leaves without a user
         self.began = 0
+
+    @property
+    def open(self) -> int:
+        """Sessions of people who are here."""
+        return len(self.here)
 
     def join(self, user: str | None, ts: int) -> None:
         """A join at `ts`, in the second being closed or a straggler from before."""
         if user is None:
             self.nameless += 1
             return
-        session = self.sessions.get(user)
+        if user in self.here:
+            return
+        session = self.away.get(user)
         if session is None:
             self._begin(user, ts)
             return
         start_ms, left_ms = session
-        if not left_ms or ts < left_ms:  # already here, or a straggler from before they left
+        if ts < left_ms:  # a straggler from before they left
             return
-        del self._left[user]
+        del self.away[user]
         if ts - left_ms > RETURN_MS:
             self._begin(user, ts)
             return
-        session[1] = 0
-        self.open += 1
+        self.here[user] = start_ms
         self._count_short(start_ms, left_ms - start_ms, -1)
         self._watch(left_ms, 1)
 
@@ -57,13 +66,12 @@ class Sessions:
         if user is None:
             self.nameless -= 1
             return
-        session = self.sessions.get(user)
-        if session is None or session[1] or ts < session[0]:
+        start_ms = self.here.get(user)
+        if start_ms is None or ts < start_ms:
             return
-        session[1] = ts
-        self._left[user] = ts
-        self.open -= 1
-        self._count_short(session[0], ts - session[0], 1)
+        del self.here[user]
+        self.away[user] = (start_ms, ts)
+        self._count_short(start_ms, ts - start_ms, 1)
         self._watch(ts, -1)
 
     def take(self, events: Iterable[ViewerJoin | ViewerLeave], second: int) -> None:
@@ -73,29 +81,28 @@ class Sessions:
             for event in events:
                 (self.join if type(event) is ViewerJoin else self.leave)(event.user, event.ts)
             return
-        sessions, left = self.sessions, self._left
+        here, away = self.here, self.away
         edge_ms = buckets.edge_s * 1000
-        began = gone = watch_ms = 0
+        began = watch_ms = 0
         for event in events:
             user, ts = event.user, event.ts
             if user is None:
                 self.nameless += 1 if type(event) is ViewerJoin else -1
-                continue
-            session = sessions.get(user)
-            if type(event) is ViewerJoin:
-                if session is None:
-                    sessions[user] = [ts, 0]
+            elif type(event) is ViewerJoin:
+                if user in here:
+                    continue
+                if user in away:
+                    self.join(user, ts)
+                else:
+                    here[user] = ts
                     began += 1
                     watch_ms += edge_ms - ts
-                elif session[1]:
-                    self.join(user, ts)
-            elif session is not None and not session[1] and ts >= session[0]:
-                session[1] = left[user] = ts
-                gone += 1
+            elif (start_ms := here.get(user)) is not None and ts >= start_ms:
+                del here[user]
+                away[user] = (start_ms, ts)
                 watch_ms -= edge_ms - ts
-                if ts - session[0] < LONGEST_MS:
-                    self._count_short(session[0], ts - session[0], 1)
-        self.open += began - gone
+                if ts - start_ms < LONGEST_MS:
+                    self._count_short(start_ms, ts - start_ms, 1)
         self.began += began
         buckets.column[series.BEGAN] += began
         buckets.column[series.WATCH_MS] += watch_ms
@@ -103,34 +110,26 @@ class Sessions:
     def second_begins(self) -> None:
         """The next second is being closed: everyone here stays for it unless they leave."""
         buckets = self.buckets
-        if self.open:
-            buckets.column[series.WATCH_MS] += self.open * 1000
-        if self._left:
+        buckets.column[series.WATCH_MS] += len(self.here) * 1000
+        if self.away:
             self._expire(buckets.end_s * 1000)
 
     def online(self) -> int:
         """People with an open session; visitors without a name are counted as joins less leaves."""
-        return self.open + max(0, self.nameless)
-
-    def clear(self) -> None:
-        """A new show: nobody is here."""
-        self.sessions = {}
-        self._left = {}
-        self.open = self.nameless = self.began = 0
+        return len(self.here) + max(0, self.nameless)
 
     def _expire(self, now_ms: int) -> None:
         """Forget those who left too long ago to come back, stragglers included."""
         gone = []
-        for user, left_ms in self._left.items():
+        for user, (_, left_ms) in self.away.items():
             if now_ms - left_ms <= 2 * RETURN_MS:
                 break
             gone.append(user)
         for user in gone:
-            del self._left[user], self.sessions[user]
+            del self.away[user]
 
     def _begin(self, user: str, ts: int) -> None:
-        self.sessions[user] = [ts, 0]
-        self.open += 1
+        self.here[user] = ts
         self.began += 1
         self.buckets.add(series.BEGAN, ts // 1000, 1)
         self._watch(ts, 1)
@@ -156,18 +155,17 @@ class Sessions:
     def snapshot(self) -> dict[str, Any]:
         """The sessions as plain data."""
         return {
-            "sessions": self.sessions,
-            "left": list(self._left.items()),
-            "open": self.open,
+            "here": self.here,
+            "away": list(self.away.items()),
             "nameless": self.nameless,
             "began": self.began,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The sessions as they stood when `state` was taken."""
-        self.sessions = state["sessions"]
-        self._left = dict(state["left"])
-        self.open, self.nameless, self.began = state["open"], state["nameless"], state["began"]
+        self.here = state["here"]
+        self.away = {user: (start_ms, left_ms) for user, (start_ms, left_ms) in state["away"]}
+        self.nameless, self.began = state["nameless"], state["began"]
 
 
 class Online:

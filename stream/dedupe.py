@@ -51,11 +51,11 @@ class Seen:
         if len(sources) > 1:
             return None
         (source,) = sources
-        prefixes = {kind: self._prefix(source, kind) for kind in set(kinds)}
         ids: list[Any] = [event.id for event in events]
         try:
+            prefixes = {kind: self._prefixes[source, kind] for kind in set(kinds)}
             keys = [*map(str.__add__, map(prefixes.__getitem__, kinds), ids)]
-        except TypeError:  # one is None; to look for it would cost more than all the rest
+        except (KeyError, TypeError):  # the first of its kind; or an id is None, which it would cost more to look for
             return None
         fresh = set(keys)
         if len(fresh) < len(keys) or not (self._recent.isdisjoint(fresh) and self._before.isdisjoint(fresh)):

@@ -64,8 +64,6 @@ class Entrance:
         times = [event.ts for event in events]
         if min(times) < e.TS_MIN_MS or max(times) > max(clock.arrived_ms, arrived[0]) + e.AHEAD_MAX_MS:
             return None
-        if True in [event.stamped for event in events]:
-            return None
         if not e.MONEY.isdisjoint(kinds) and not self.currencies.agree(events):
             return None
         return self.seen.keys(kinds, events)
@@ -89,6 +87,7 @@ class Entrance:
             return start
         stop = self._wait(events, kinds, arrived, start, limit_ms)
         self.seen.remember(keys[start:stop], kinds[start:stop], now_s)
+        self.stamped += [event.stamped for event in islice(events, start, stop)].count(True)
         return stop
 
     def _wait(

@@ -165,10 +165,10 @@ def test_visitors_without_a_name_are_counted_as_joins_less_leaves() -> None:
 def test_who_left_is_forgotten_after_a_minute() -> None:
     """Long enough for a return that is heard of late; then the memory is free again."""
     house = House().run([Move(0, "a", True), Move(1_000, "a", False)], until_s=61)
-    assert "a" in house.sessions.sessions
+    assert "a" in house.sessions.away
     house.run([], until_s=70)
 
-    assert house.sessions.sessions == {}
+    assert (house.sessions.here, house.sessions.away) == ({}, {})
 
 
 def test_a_stay_longer_than_the_rings_span_still_counts_for_the_show() -> None:
@@ -236,7 +236,8 @@ def test_a_new_show_finds_nobody() -> None:
     house = House().run([Move(0, "a", True), Move(1, None, True)], 1)
     house.sessions.clear()
 
-    assert (house.sessions.online(), house.sessions.began, house.sessions.sessions) == (0, 0, {})
+    assert (house.sessions.online(), house.sessions.began) == (0, 0)
+    assert (house.sessions.here, house.sessions.away) == ({}, {})
 
 
 # --- online
