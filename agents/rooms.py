@@ -11,8 +11,8 @@ import os
 import secrets
 import socket
 import time
-from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -23,11 +23,11 @@ from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.published import change
 from agents.settings import Settings, room_config
+from agents.shares import between_ticks, shared_out
 from agents.store import Fence, Refused, Snapshot, Store, pack, revive
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
-from stream.events import RoomEvent, decode_all, wrong_room
 from stream.playbook import Playbook
 from stream.prompts import Prompt
 from stream.room import RoomState, Said, ShowEnded
@@ -51,31 +51,6 @@ class Group(Protocol):
 
     async def recognised(self, partition: int, offset: int) -> bool:
         """Does the coordinator hold that we own this partition, in that generation? Raises when it does not answer."""
-
-
-class _Share:
-    """What one room gets of a batch: records under its key, behind `since`."""
-
-    __slots__ = ("arrived", "events", "key", "offsets", "since")
-
-    def __init__(self, room: str, kept: Kept | None) -> None:
-        self.key = room.encode()
-        self.since = -1 if kept is None else kept.offset
-        self.events: list[RoomEvent] = []
-        self.arrived: list[int] = []
-        self.offsets: list[int] = []
-
-
-def _between_ticks(batch: Batch, first: int) -> Iterator[tuple[int, int]]:
-    """The parts of a batch, from place `first` on, that ticks end; the last one ends with the batch."""
-    start = first
-    if TICK_KEY in batch.keys:
-        for place in range(first, len(batch.keys)):
-            if batch.keys[place] == TICK_KEY and batch.values[place] == TICK:
-                yield start, place
-                start = place + 1
-    if start < len(batch.keys):
-        yield start, len(batch.keys)
 
 
 class Rooms:
@@ -228,10 +203,10 @@ class Rooms:
             return
         touched: dict[str, Kept] = {}
         first = bisect_left(batch.offsets, partition.next_offset)
-        for start, end in _between_ticks(batch, first):
-            self._apply(partition, batch, slice(start, end), touched)
-            if end < len(batch.offsets):
-                self._tick(partition, batch.timestamps[end], touched)
+        for part in between_ticks(batch.keys, batch.values, first):
+            self._apply(partition, batch, part, touched)
+            if part.stop < len(batch.offsets):
+                self._tick(partition, batch.timestamps[part.stop], touched)
         partition.next_offset = max(partition.next_offset, batch.offsets[-1] + 1)
         partition.hear(batch.timestamps[-1])
         partition.behind = batch.highwater - partition.next_offset
@@ -240,48 +215,36 @@ class Rooms:
 
     def _apply(self, partition: Partition, batch: Batch, part: slice, touched: dict[str, Kept]) -> None:
         """Apply the events of a part of a batch, those of each room together."""
-        shares: dict[str, _Share] = {}
-        for event, key, offset, arrived_ms in zip(
-            decode_all(batch.values[part]), batch.keys[part], batch.offsets[part], batch.timestamps[part], strict=True
-        ):
-            if isinstance(event, RejectedEvent):
-                self._bury(partition, batch, offset, event)
-                continue
-            try:
-                share = shares[event.room]
-            except KeyError:
-                share = shares[event.room] = _Share(event.room, partition.rooms.get(event.room))
-            if key != share.key and key is not None:
-                self._bury(partition, batch, offset, wrong_room(event, key))
-            elif offset > share.since:
-                share.events.append(event)
-                share.arrived.append(arrived_ms)
-                share.offsets.append(offset)
+        offsets, arrived = batch.offsets[part], batch.timestamps[part]
         applied = 0
-        for room, share in shares.items():
-            if share.events:
-                touched[room] = kept = self._kept(partition, room, share.offsets[0])
-                kept.offset = share.offsets[-1]
-                faults = kept.state.apply_all(share.events, share.arrived)
-                applied += len(share.events) - len(faults)
-                for place, fault in faults:
-                    self._bury(partition, batch, share.offsets[place], fault)
+
+        def bury(place: int, fault: Exception) -> None:
+            self._bury(partition, batch, part.start + place, fault)
+
+        for room, events, places in shared_out(batch.keys[part], batch.values[part], bury):
+            kept = partition.rooms.get(room)
+            if kept is None:
+                kept = Kept(RoomState(room, self.playbook, self._config), offsets[places[0]] - 1)
+                partition.rooms[room] = kept
+            since = bisect_right(places, kept.offset, key=offsets.__getitem__)
+            if since == len(places):
+                continue
+            touched[room] = kept
+            kept.offset = offsets[places[-1]]
+            faults = kept.state.apply_all(events[since:], [arrived[place] for place in places[since:]])
+            for place, fault in faults:
+                bury(places[since + place], fault)
+            applied += len(events) - since - len(faults)
         self.telemetry.events.inc(applied)
 
-    def _kept(self, partition: Partition, room: str, offset: int) -> Kept:
-        kept = partition.rooms.get(room)
-        if kept is None:
-            kept = partition.rooms[room] = Kept(RoomState(room, self.playbook, self._config), offset - 1)
-        return kept
-
-    def _bury(self, partition: Partition, batch: Batch, offset: int, fault: Exception) -> None:
+    def _bury(self, partition: Partition, batch: Batch, place: int, fault: Exception) -> None:
         """A record that nobody can take goes to the dead letters."""
-        at = bisect_left(batch.offsets, offset)
+        offset = batch.offsets[place]
         if not isinstance(fault, RejectedEvent):  # ours, not the sender's: the other rooms must not stand still for it
             logger.error("record %d of partition %d could not be applied", offset, partition.number, exc_info=fault)
             fault = RejectedEvent("invalid", f"our own fault: {fault!r}")
         self.telemetry.rejected.labels(fault.reason).inc()
-        self.outbox.bury(partition, offset, batch.keys[at], batch.values[at], fault)
+        self.outbox.bury(partition, offset, batch.keys[place], batch.values[place], fault)
 
     def _shrunk(self, partition: Partition, batch: Batch) -> None:
         """The broker had nothing at our position and began anew: going on would skip what has come since."""

@@ -51,18 +51,12 @@ class Entrance:
             self.stamped += 1
         return event
 
-    def plain_keys(
-        self, events: Sequence[e.RoomEvent], kinds: Sequence[type], arrived: Sequence[int]
-    ) -> list[str] | None:
+    def plain_keys(self, events: Sequence[e.RoomEvent], kinds: Sequence[type]) -> list[str] | None:
         """What `flow` wants to know of events, whose types are `kinds`, if all it would do to them is to let them wait.
 
-        None otherwise. That one closes a second, opens one or comes late does not matter.
+        None otherwise. That one closes a second, opens one, comes late or at no possible time does not matter.
         """
-        clock = self.clock
-        if not clock.newest_ms or not _SINGLE.isdisjoint(kinds):
-            return None
-        times = [event.ts for event in events]
-        if min(times) < e.TS_MIN_MS or max(times) > max(clock.arrived_ms, arrived[0]) + e.AHEAD_MAX_MS:
+        if not self.clock.newest_ms or not _SINGLE.isdisjoint(kinds):
             return None
         if not e.MONEY.isdisjoint(kinds) and not self.currencies.agree(events):
             return None
@@ -80,7 +74,7 @@ class Entrance:
         """As `arrive`, `admit` and `see` for the events from place `start` on, which then wait in their seconds.
 
         Returns the place of the first one not taken: the one before it brought room time to `due_ms` (or ids to the
-        end of their span), its own arrival would do so, or nothing waits in its second yet.
+        end of their span), its own arrival would do so, its time must be mended, or nothing waits in its second yet.
         """
         limit_ms, now_s = min(due_ms, self.seen.end_ms), self.clock.now_ms // 1000
         if self.clock.now_ms >= limit_ms:
@@ -106,6 +100,8 @@ class Entrance:
                     now = reached
                 last = came
             ts = event.ts
+            if not e.TS_MIN_MS <= ts <= last + e.AHEAD_MAX_MS:
+                break
             try:
                 waiting[ts // 1000][of].append(event)
             except KeyError:

@@ -115,7 +115,7 @@ class RoomState:
         """
         faults: list[tuple[int, Exception]] = []
         kinds = [*map(type, events)]
-        keys = self._entrance.plain_keys(events, kinds, arrived)
+        keys = self._entrance.plain_keys(events, kinds)
         place = 0
         while True:
             if keys is not None:
