@@ -2,7 +2,7 @@
 
 worker     app (Faust) · transport (joined fetches) · rooms, partition, outbox · store (Redis) · telemetry · heap
 gateway    gateway · access · intake, eventlog (into Kafka) · feed, entries (out of Redis) · catalogues · pages/
-commands   cli · demo, simulate · replay · dry_run · recaps, export · verify · glossary
+commands   cli · demo, simulate · replay, batches · dry_run · recaps, export · verify · glossary
 servers    embedded (of the wheels) · topics
 settings   everything from the environment
 """

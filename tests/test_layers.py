@@ -48,6 +48,7 @@ PUT_TOGETHER = {
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
     "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams
+    "replay": {"batches"},  # its way into the log
     "eventlog": {"topics"},  # waits until they have leaders
 }
 
