@@ -23,12 +23,12 @@ PLAY_S = 18
 
 
 @contextmanager
-def on_air(stage: Stage, tmp_path: Path, workers: int = 2) -> Iterator[Crew]:
+def on_air(stage: Stage, tmp_path: Path, workers: int = 2, play_s: float = PLAY_S) -> Iterator[Crew]:
     """Workers at work and events on their way while the block runs; afterwards everything has come out right."""
     with Crew(stage.settings, tmp_path / "workers.log") as crew:
         crew.start(*range(workers))
         crew.ready(*range(workers))
-        with stage.playing(PLAY_S):
+        with stage.playing(play_s):
             stage.progressed(1_000)
             yield crew
         stage.wait_until_done()
