@@ -5,24 +5,17 @@ counts once: the broker drops it where it can; else rooms know it by its id, sin
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no types
-from aiokafka.errors import (  # type: ignore[import-untyped]  # the same
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    KafkaError,
-    NoError,
-    NotCoordinatorError,
-    for_code,
-)
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # the same
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # the same
-from aiokafka.protocol.transaction import InitProducerIdRequest  # type: ignore[import-untyped]  # the same
 
+from agents.idempotence import abandon, started
 from agents.settings import Settings
 from stream.dedupe import DEDUPE_S
 from stream.errors import OperatorError
@@ -33,12 +26,9 @@ BATCH_SPAN_MS = DEDUPE_S * 500  # half of what a room remembers; the other half 
 LINGER_S = 0.05  # an event waits at most so long for others to share its batch
 CONNECT_TIMEOUT_S = 8.0
 SEND_TIMEOUT_S = 20.0  # a broker may restart within it
-STOP_TIMEOUT_S = 5.0
 ROOMS_MAX = 1_000_000  # rooms whose partition is remembered; more are sent, but not told apart in the report
 
 _partition = DefaultPartitioner()
-# What a broker that can give producer ids answers; just started, it asks for patience, which the producer has.
-_GIVES = (NoError, CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 
 class _Open(NamedTuple):
@@ -64,10 +54,13 @@ class Writer:
     @classmethod
     async def connect(cls, settings: Settings) -> "Writer":
         """Raises OperatorError when the broker or the topic is missing."""
-        producer = await _started(settings, idempotent=False)
-        if await _gives_producer_ids(producer):
-            await producer.stop()
-            producer = await _started(settings, idempotent=True)
+        try:
+            producer, _ = await asyncio.wait_for(started(partial(_new_producer, settings)), CONNECT_TIMEOUT_S)
+        except (KafkaError, OSError, TimeoutError, ValueError, OverflowError) as error:
+            raise OperatorError(
+                f"no Kafka broker answers at {settings.kafka} ({str(error) or type(error).__name__}); "
+                "start it, or set LIVEROOM_KAFKA to where it is"
+            ) from None
         topic = settings.events_topic
         try:
             partitions = await asyncio.wait_for(producer.partitions_for(topic), CONNECT_TIMEOUT_S)
@@ -109,11 +102,10 @@ class Writer:
             await self._acknowledge()
 
     async def close(self) -> None:
-        """Let go of the broker, whatever is still under way."""
+        """Let go of the broker; what is still under way is given up."""
         for waiting, _ in self.under_way:
             waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # the first error was enough
-        with contextlib.suppress(TimeoutError, KafkaError):
-            await asyncio.wait_for(self.producer.stop(), STOP_TIMEOUT_S)
+        await abandon(self.producer)
 
     async def _send(self, partition: int) -> None:
         """A full batch waits here until the one before it is taken: the file is read no faster than the broker eats."""
@@ -123,14 +115,13 @@ class Writer:
 
     async def _acknowledge(self) -> None:
         waiting, count = self.under_way.popleft()
-        # An idempotent producer tries for ever. Twice the time: one that is not says more when it gives up.
+        # An idempotent producer never gives up. Twice the time: one that does says more.
         await asyncio.wait_for(waiting, 2 * SEND_TIMEOUT_S)
         self.acknowledged += count
 
 
-async def _started(settings: Settings, idempotent: bool) -> Any:
-    """A producer that has found the broker. Raises OperatorError."""
-    producer = AIOKafkaProducer(
+def _new_producer(settings: Settings, idempotent: bool) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
         acks="all",
         enable_idempotence=idempotent,
@@ -138,23 +129,3 @@ async def _started(settings: Settings, idempotent: bool) -> Any:
         max_request_size=2 * MAX_EVENT_BYTES,
         request_timeout_ms=int(SEND_TIMEOUT_S * 1000),
     )
-    try:
-        await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT_S)
-    except (KafkaError, OSError, TimeoutError, ValueError, OverflowError) as error:
-        await producer.stop()
-        raise OperatorError(
-            f"no Kafka broker answers at {settings.kafka} ({str(error) or type(error).__name__}); "
-            "start it, or set LIVEROOM_KAFKA to where it is"
-        ) from None
-    return producer
-
-
-async def _gives_producer_ids(producer: Any) -> bool:
-    """Can the broker tell a repeated batch from a new one? The embedded one cannot, and says so when it is asked."""
-    client = producer.client
-    request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=int(SEND_TIMEOUT_S * 1000))
-    try:
-        answer = await client.send(client.get_random_node(), request)
-    except KafkaError:
-        return False
-    return for_code(answer.error_code) in _GIVES

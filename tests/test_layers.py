@@ -49,7 +49,8 @@ PUT_TOGETHER = {
     "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams
     "replay": {"batches"},  # its way into the log
-    "eventlog": {"topics"},  # waits until they have leaders
+    "batches": {"idempotence"},  # what it asks of a producer
+    "eventlog": {"topics", "idempotence"},  # the same; and waits until they have leaders
 }
 
 
