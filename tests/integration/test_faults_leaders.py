@@ -20,7 +20,7 @@ from tests.integration.workers import wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.kafka]
 OFFSETS = "__consumer_offsets"  # whoever leads it coordinates the groups
 FAILOVER_S = 60.0  # the others give a node up after 9 s
-PLAY_S = 30.0
+PLAY_S = 20.0
 
 
 @pytest.fixture(scope="module")
