@@ -2,7 +2,7 @@
 
 worker     app (Faust) · transport (joined fetches) · rooms, partition, outbox · store (Redis) · telemetry · heap
 gateway    gateway · access · intake, eventlog (into Kafka) · feed, entries (out of Redis) · catalogues · pages/
-commands   cli · demo, simulate · replay · dry_run · recaps, export · verify · glossary
-servers    embedded (of the wheels) · topics
+commands   cli · demo, simulate · replay, batches (into Kafka) · dry_run · recaps, export · verify · glossary
+servers    embedded (of the wheels) · topics, idempotence (of Kafka)
 settings   everything from the environment
 """

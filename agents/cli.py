@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +26,7 @@ T = TypeVar("T")
 FAILED = 1  # something could not be done; the message says what to do
 SAME_AGAIN_S = 10.0
 MESSAGES_MAX = 1_000  # kinds of messages told apart; there are some dozen
+THREAD_S = 2.0  # for a thread to end after the rest; it has had its time before
 VERIFY_LINES = 50  # a screen of differences tells as much as all of them
 USAGE = 2  # click's own
 DATA = 3  # done, but some input could not be taken
@@ -269,4 +272,21 @@ def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
             loop.add_signal_handler(number, stop.set)
         await work(stop)
 
-    _guard(lambda: asyncio.run(until_stopped()))
+    try:
+        _guard(lambda: asyncio.run(until_stopped()))
+    except SystemExit:
+        _end(FAILED)
+        raise
+    _end(0)
+
+
+def _end(code: int) -> None:
+    """End the process now if a thread would keep it: a consumer that cannot be stopped while Kafka is away has one."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    for thread in others:
+        if not thread.daemon:
+            thread.join(THREAD_S)
+    if any(thread.is_alive() and not thread.daemon for thread in others):
+        logging.getLogger(__name__).warning("a thread does not end, so the process does without it")
+        sys.stdout.flush()
+        os._exit(code)

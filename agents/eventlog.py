@@ -6,12 +6,14 @@ It connects by itself, and again after the broker was away; until then it says s
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # the same
+from aiokafka.errors import KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]  # the same
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # the same
 
+from agents.idempotence import abandon, started
 from agents.settings import Settings
 from agents.topics import create_topics
 from stream.errors import OperatorError
@@ -53,6 +55,7 @@ class EventLog:
         self._partition_of = DefaultPartitioner()
         self._connecting: asyncio.Task[None] | None = None
         self._closing = False
+        self._idempotent = False
 
     async def __aenter__(self) -> Self:
         self._connecting = asyncio.create_task(self._connect(), name="eventlog-connect")
@@ -64,7 +67,7 @@ class EventLog:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
         if self._producer is not None:
-            await self._producer.stop()
+            await abandon(self._producer)
             self._producer = None
 
     @property
@@ -86,13 +89,33 @@ class EventLog:
         except KafkaError as error:
             problem = _words(error)
         taken: list[int] = []
-        outcomes = await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
-        for (positions, _), outcome in zip(sent, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                problem = problem or _words(outcome)
-            else:
+        outcomes = await self._outcomes(producer, [future for _, future in sent])
+        for (positions, _), failure in zip(sent, outcomes, strict=True):
+            if failure is None:
                 taken.extend(positions)
+            else:
+                problem = problem or _words(failure)
         return Written(taken, problem)
+
+    async def _outcomes(
+        self, producer: AIOKafkaProducer, sent: Sequence["asyncio.Future[object]"]
+    ) -> list[BaseException | None]:
+        """What became of each write. After one that failed an idempotent producer is replaced."""
+        if not sent:
+            return []
+        limit_s = WRITE_TIMEOUT_MS / 1000 if self._idempotent else None  # the other kind gives up by itself
+        _, waiting = await asyncio.wait(sent, timeout=limit_s)
+        for future in waiting:
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks any more
+        found = [future.exception() if future.done() else KafkaTimeoutError() for future in sent]
+        if self._idempotent and any(found):
+            self._replace(producer)
+        return found
+
+    def _replace(self, failed: AIOKafkaProducer) -> None:
+        """Begin to make another producer; meanwhile this one goes on with the partitions that have no trouble."""
+        if failed is self._producer and self._connecting is not None and self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect(failed), name="eventlog-connect")
 
     async def _submit(
         self,
@@ -125,7 +148,7 @@ class EventLog:
         producer = self._producer
         if producer is None:
             return len(letters)
-        futures = []
+        futures: list[asyncio.Future[object]] = []
         for letter in letters:
             try:
                 futures.append(
@@ -136,8 +159,8 @@ class EventLog:
             except KafkaError as error:
                 logger.warning("dead letters of room %r not written: %s", room, _words(error))
                 break
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        return len(letters) - sum(not isinstance(outcome, BaseException) for outcome in outcomes)
+        outcomes = await self._outcomes(producer, futures)
+        return len(letters) - outcomes.count(None)
 
     async def trouble(self) -> str | None:
         """Why nothing can be written now; None when all is well."""
@@ -158,37 +181,37 @@ class EventLog:
     def _away(self) -> str:
         return f"no Kafka broker answers at {self._settings.kafka}"
 
-    async def _connect(self) -> None:
-        """Make the topics and a producer, however long it takes."""
+    async def _connect(self, failed: AIOKafkaProducer | None = None) -> None:
+        """Make a producer instead of the one that `failed`, or the first one, however long it takes."""
         attempt = 0
-        while self._producer is None and not self._closing:
-            producer = new_producer(self._settings)
+        while self._producer is failed and not self._closing:
             try:
-                await self._start(producer)
+                self._producer, self._idempotent = await self._start(first=failed is None)
             except (OperatorError, KafkaError, OSError, TimeoutError) as error:
-                await producer.stop()
                 pause_s = RECONNECT_S[min(attempt, len(RECONNECT_S) - 1)]
                 log = logger.warning if attempt in (0, len(RECONNECT_S)) else logger.debug
                 log("not connected to Kafka, events are answered with 503: %s", error)
                 if not self._closing:
                     await asyncio.sleep(pause_s)
                 attempt += 1
-            except asyncio.CancelledError:
-                await producer.stop()
-                raise
-            else:
-                self._producer = producer
+        if failed is not None:
+            await abandon(failed, flush_s=WRITE_TIMEOUT_MS / 1000)
         logger.debug("writing to %s at %s", self._settings.events_topic, self._settings.kafka)
 
-    async def _start(self, producer: AIOKafkaProducer) -> None:
+    async def _start(self, first: bool) -> tuple[AIOKafkaProducer, bool]:
         settings = self._settings
-        # Asking a broker about a topic may make it, with the broker's number of partitions instead of ours.
         topics = {settings.events_topic: settings.partitions, settings.rejected_topic: REJECTED_PARTITIONS}
-        await create_topics(settings.kafka, topics, settings.replication)
-        await producer.start()
-        # Both at once: a client that knows one of them asks for that one only, and a record of the other waits for a
-        # leader it never learns of.
-        await producer.client.set_topics(list(topics))
+        if first:  # asking a broker about a topic may make it, with the broker's number of partitions instead of ours
+            await create_topics(settings.kafka, topics, settings.replication)
+        producer, idempotent = await started(partial(new_producer, settings))
+        try:
+            # Both at once: a client that knows one of them asks for that one only, and a record of the other waits for
+            # a leader it never learns of.
+            await producer.client.set_topics(list(topics))
+        except BaseException:
+            await abandon(producer)
+            raise
+        return producer, idempotent
 
 
 def check_bootstrap(kafka: str) -> None:
@@ -201,12 +224,12 @@ def check_bootstrap(kafka: str) -> None:
             )
 
 
-def new_producer(settings: Settings) -> AIOKafkaProducer:
+def new_producer(settings: Settings, idempotent: bool = False) -> AIOKafkaProducer:
     """A producer that waits for all replicas, not yet started."""
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
         acks="all",
-        enable_idempotence=False,  # repeats are dropped by id further on; the embedded broker cannot do it
+        enable_idempotence=idempotent,
         linger_ms=LINGER_MS,
         request_timeout_ms=WRITE_TIMEOUT_MS,
         max_batch_size=MAX_BATCH_BYTES,

@@ -9,33 +9,27 @@ import contextlib
 import gzip
 import heapq
 import math
+import secrets
 import time
 import zlib
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 import msgspec
-from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # the same
-from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]  # the same
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # aiokafka ships no types
 
+from agents.batches import Writer
 from agents.settings import Settings
 from stream import events as ev
 from stream.errors import OperatorError
 
 PROBLEMS_SHOWN = 20  # a file of another kind has a problem in each line; one screen of them is enough
-BATCH_BYTES = 256_000  # a quarter of what a broker takes at most, so that the next fills while one is under way
-LINGER_S = 0.05  # an event waits at most so long for others to share its batch
 TICK_S = 0.005  # shorter waits are not worth a timer
-CONNECT_TIMEOUT_S = 8.0
-SEND_TIMEOUT_S = 20.0  # a broker may restart within it
-STOP_TIMEOUT_S = 5.0
 PROGRESS_S = 0.5
 PROGRESS_LINE_S = 5.0  # in a log, where lines stay
-ROOMS_MAX = 1_000_000  # rooms whose partition is remembered; more are sent, but not told apart in the report
+ID_BYTES = 64  # an id of ours and its name; a line with less room than this left stays without
 GZIP = b"\x1f\x8b"
 
 
@@ -95,6 +89,8 @@ async def replay(
 
     Several files are laid over one another: each later file's times are moved so that its first event meets the first
     file's. With `room` every event goes there. `speed` may be math.inf; 1 at least. Raises OperatorError.
+
+    Lines without an id get one of this run and their place: another replay of the file is other events.
     """
     check_speed(speed)
     total = sum(_size(path) for path in files)
@@ -105,7 +101,8 @@ async def replay(
             on_progress(Progress(sent, min(0.99, sum(meter) / total) if total else None))
 
     began = time.monotonic()
-    sent, rooms = await produce(settings, read(files, room, problems, meter), speed, tell)
+    run = secrets.token_hex(6)
+    sent, rooms = await produce(settings, read(files, room, problems, meter, run), speed, tell)
     if on_progress is not None:
         on_progress(Progress(sent, 1.0))
     return ReplayReport(sent, rooms, time.monotonic() - began, problems.count, tuple(problems.shown))
@@ -120,22 +117,23 @@ async def produce(
     """Write records to the events topic at their times divided by `speed`; returns (records, rooms).
 
     All of them are acknowledged by the broker when it returns. Raises OperatorError when the broker or the topic is
-    missing, within CONNECT_TIMEOUT_S, or goes away, within about SEND_TIMEOUT_S.
+    missing, within some 10 s, or goes away, within some 20 s; with an idempotent producer, 40.
     """
     check_speed(speed)
-    writer = await _Writer.connect(settings)
+    writer = await Writer.connect(settings)
     try:
         told = time.monotonic()
         async for record in paced(records, speed, before_wait=writer.flush):
-            await writer.add(record)
+            await writer.add(*record)
             if on_sent is not None and time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
                 on_sent(writer.acknowledged)
         await writer.finish()
     except (KafkaError, OSError) as error:
         raise OperatorError(
-            f"the broker at {settings.kafka} stopped taking events after {writer.acknowledged:,} ({error}); "
-            "bring it back and replay again: events with an id are counted once"
+            f"the broker at {settings.kafka} stopped taking events after {writer.acknowledged:,} "
+            f"({str(error) or type(error).__name__}); "
+            "bring it back and replay into another room: in this one what was taken would count again"
         ) from error
     finally:
         await writer.close()
@@ -184,18 +182,30 @@ def parse_speed(text: str) -> float:
 # --- reading
 
 
-def read(files: Sequence[Path], room: str | None, problems: Problems, meter: list[int]) -> Iterator[Record]:
+class _Source(NamedTuple):
+    """A file to read: when its first event happened, how far its times move, and what its ids begin with."""
+
+    path: Path
+    start_ms: int
+    shift_ms: int
+    ids: str | None
+
+
+def read(
+    files: Sequence[Path], room: str | None, problems: Problems, meter: list[int], run: str | None = None
+) -> Iterator[Record]:
     """The events of the files as records, in order of time; `meter[i]` follows the bytes read of file i.
 
-    A file's events keep their order: one that is older than its predecessor goes at the predecessor's time. Bytes stay
-    untouched unless room or time must change.
+    A file's events keep their order: one that is older than its predecessor goes at the predecessor's time. With `run`,
+    a line without an id gets `run-file-line`. Bytes stay untouched unless room, time or id must change.
     """
     starts = [_start_ms(path) for path in files]
     known = [start for start in starts if start is not None]
     streams = []
     for index, (path, start) in enumerate(zip(files, starts, strict=True)):
         shift = known[0] - start if index and start is not None else 0
-        streams.append(_file_records(path, start or 0, shift, room, problems, meter, index))
+        source = _Source(path, start or 0, shift, None if run is None else f"{run}-{index}-")
+        streams.append(_file_records(source, room, problems, meter, index))
     return heapq.merge(*streams, key=lambda record: record.at_ms)
 
 
@@ -204,30 +214,41 @@ class _Head(msgspec.Struct):
 
     room: str | None = None
     ts: Any = None
+    id: Any | msgspec.UnsetType = msgspec.UNSET
 
 
 _heads = msgspec.json.Decoder(_Head)
-_partition = DefaultPartitioner()
 
 
 def _file_records(
-    path: Path, start: int, shift: int, room: str | None, problems: Problems, meter: list[int], index: int
+    source: _Source, room: str | None, problems: Problems, meter: list[int], index: int
 ) -> Iterator[Record]:
-    latest = start
-    for number, line, place in _lines(path, problems):
+    latest = source.start_ms
+    for number, line, place in _lines(source.path, problems):
         meter[index] = place
         try:
             head = _heads.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            problems.add(path, number, str(error))
+            problems.add(source.path, number, str(error))
             continue
         target = room or head.room
         if not target:
-            problems.add(path, number, "the event names no room; give one with --room")
+            problems.add(source.path, number, "the event names no room; give one with --room")
             continue
         latest = max(latest, event_ms(head.ts) or latest)
-        value = line if not shift and target == head.room else _rewritten(line, target, shift)
-        yield Record(latest - start, target.encode(), value)
+        yield Record(latest - source.start_ms, target.encode(), _value(line, head, source, target, number))
+
+
+def _value(line: bytes, head: _Head, source: _Source, room: str, number: int) -> bytes:
+    """The bytes to send for a line: in `room`, its times moved, and with an id where it has none."""
+    ids = source.ids if head.id is msgspec.UNSET or head.id is None else None
+    if len(line) > ev.MAX_EVENT_BYTES - ID_BYTES:
+        ids = None
+    if source.shift_ms or room != head.room or (ids is not None and head.id is None):
+        return _rewritten(line, room, source.shift_ms, None if ids is None else f"{ids}{number}")
+    if ids is not None:
+        return b'%b,"id":"%b%d"}' % (line[:-1], ids.encode(), number)  # a tenth of what decoding and encoding costs
+    return line
 
 
 def event_ms(ts: object) -> int | None:
@@ -239,10 +260,12 @@ def event_ms(ts: object) -> int | None:
     return None
 
 
-def _rewritten(line: bytes, room: str, shift: int) -> bytes:
-    """The event in another room, its times moved by `shift` ms; all else keeps its value."""
+def _rewritten(line: bytes, room: str, shift: int, new_id: str | None) -> bytes:
+    """The event in another room, its times moved by `shift` ms, with `new_id`; all else keeps its value."""
     event: dict[str, Any] = msgspec.json.decode(line)
     event["room"] = room
+    if new_id is not None:
+        event["id"] = new_id
     at = event_ms(event.get("ts"))
     if shift and at is not None:
         event["ts"] = at + shift
@@ -291,93 +314,7 @@ def _size(path: Path) -> int:
         raise OperatorError(f"{path} cannot be read: {error.strerror}; name NDJSON files, plain or .gz") from None
 
 
-# --- writing
-
-
-@dataclass(slots=True)
-class _Writer:
-    """Batches filled by hand: `send` for each event would cost several times the rest of a replay."""
-
-    producer: Any
-    topic: str
-    partitions: list[int]
-    partition_of: dict[bytes, int] = field(default_factory=dict)
-    batches: dict[int, Any] = field(default_factory=dict)
-    under_way: deque[tuple[asyncio.Future[Any], int]] = field(default_factory=deque)
-    acknowledged: int = 0
-    flushed: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    async def connect(cls, settings: Settings) -> "_Writer":
-        producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka,
-            acks="all",
-            enable_idempotence=False,  # the embedded broker cannot; events carry ids
-            max_batch_size=BATCH_BYTES,
-            max_request_size=2 * ev.MAX_EVENT_BYTES,
-            request_timeout_ms=int(SEND_TIMEOUT_S * 1000),
-        )
-        topic = settings.events_topic
-        try:
-            await asyncio.wait_for(producer.start(), CONNECT_TIMEOUT_S)
-        except (KafkaError, OSError, TimeoutError, ValueError, OverflowError) as error:
-            await producer.stop()
-            raise OperatorError(
-                f"no Kafka broker answers at {settings.kafka} ({error or type(error).__name__}); "
-                "start it, or set LIVEROOM_KAFKA to where it is"
-            ) from None
-        try:
-            partitions = await asyncio.wait_for(producer.partitions_for(topic), CONNECT_TIMEOUT_S)
-        except (KafkaError, TimeoutError):
-            await producer.stop()
-            raise OperatorError(f"{settings.kafka} has no topic {topic}; start a worker, which makes it") from None
-        return cls(producer, topic, sorted(partitions))
-
-    async def add(self, record: Record) -> None:
-        partition = self.partition_of.get(record.key)
-        if partition is None:
-            partition = _partition(record.key, self.partitions, self.partitions)
-            if len(self.partition_of) < ROOMS_MAX:
-                self.partition_of[record.key] = partition
-        batch = self.batches.get(partition)
-        if batch is None or batch.append(timestamp=None, key=record.key, value=record.value) is None:
-            if batch is not None:
-                await self._send(partition)
-            batch = self.batches[partition] = self.producer.create_batch()
-            batch.append(timestamp=None, key=record.key, value=record.value)  # an empty one takes any size
-        if time.monotonic() - self.flushed > LINGER_S:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Hand every open batch over; the acknowledgements may still be out."""
-        for partition in list(self.batches):
-            await self._send(partition)
-        await asyncio.sleep(0)  # the sender is a task of this loop
-        self.flushed = time.monotonic()
-        while self.under_way and self.under_way[0][0].done():
-            await self._acknowledge()
-
-    async def finish(self) -> None:
-        await self.flush()
-        while self.under_way:
-            await self._acknowledge()
-
-    async def close(self) -> None:
-        for waiting, _ in self.under_way:
-            waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # the first error was enough
-        with contextlib.suppress(TimeoutError, KafkaError):
-            await asyncio.wait_for(self.producer.stop(), STOP_TIMEOUT_S)
-
-    async def _send(self, partition: int) -> None:
-        """A full batch waits here until the one before it is taken: the file is read no faster than the broker eats."""
-        batch = self.batches.pop(partition)
-        waiting = await self.producer.send_batch(batch, self.topic, partition=partition)
-        self.under_way.append((waiting, batch.record_count()))
-
-    async def _acknowledge(self) -> None:
-        waiting, count = self.under_way.popleft()
-        await waiting
-        self.acknowledged += count
+# --- telling
 
 
 def progress_on(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:

@@ -51,7 +51,9 @@ PUT_TOGETHER = {
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
     "catalogues": {"access"},  # how the gateway says no
     "feed": {"entries"},  # what it streams
-    "eventlog": {"topics"},  # waits until they have leaders
+    "replay": {"batches"},  # its way into the log
+    "batches": {"idempotence"},  # what it asks of a producer
+    "eventlog": {"topics", "idempotence"},  # the same; and waits until they have leaders
 }
 
 

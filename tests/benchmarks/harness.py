@@ -34,6 +34,9 @@ from agents.topics import create_topics  # noqa: E402
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0  # a worker saves all its rooms before it ends
+# The background half reads a pipe whose other end only the benchmark holds: its end means that the benchmark was
+# killed, and the process, whose pid is $$, goes with it.
+LEASH = 'exec 3<&0 </dev/null; { read -r _ || kill -9 $$; } <&3 >/dev/null 2>&1 & exec 3<&-; exec "$@"'
 BATCH_BYTES = 16_384  # the default of Kafka's own producer: about 140 of the workload's events
 MIB = 1 << 20
 
@@ -150,16 +153,18 @@ def wait_ready(gateway: Process) -> str:
 
 @contextlib.contextmanager
 def process(command: str, servers: Servers) -> Iterator[Process]:
-    """`liveroom worker` or `liveroom gateway` in a process of its own while the block runs."""
+    """`liveroom worker` or `liveroom gateway` in a process of its own while the block runs, and no longer than ours."""
     settings = servers.settings
     variables = {key: value for key, value in os.environ.items() if not key.startswith("LIVEROOM_")}
     variables |= {f"LIVEROOM_{name.upper()}": str(value) for name, value in msgspec.to_builtins(settings).items()}
     log = Path(tempfile.mkstemp(prefix=f"{command}-", suffix=".log", dir=servers.scratch)[1])
     with log.open("wb") as messages:
         child = subprocess.Popen(
-            [sys.executable, "-m", "agents", command],
+            ["/bin/sh", "-c", LEASH, "sh", sys.executable, "-m", "agents", command],
             env=variables,
             cwd=ROOT,
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # a signal to our group is for us: what then happens to it, the leash says
             stdout=subprocess.PIPE,
             stderr=messages,
         )
@@ -172,7 +177,11 @@ def process(command: str, servers: Servers) -> Iterator[Process]:
         except subprocess.TimeoutExpired:
             child.kill()
             code = child.wait()
+        assert child.stdin is not None
         assert child.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(b"\n")  # at ease
+            child.stdin.close()
         child.stdout.close()
         if code:
             print(f"the {command} ended with {code}:\n{log.read_text()[-2000:]}", file=sys.stderr)

@@ -78,6 +78,7 @@ class Stage:
         minutes: int = 10,
         a_partition: int = 2,
         events: int | None = None,
+        replication: int = 1,
     ) -> None:
         mine = f"f{os.getpid()}-{next(_numbers)}"
         self.settings = Settings(
@@ -88,6 +89,7 @@ class Stage:
             rejected_topic=f"{mine}.rejected",
             prompts_topic=f"{mine}.prompts",
             partitions=PARTITIONS,
+            replication=replication,
             session_timeout_s=SESSION_S,
             rebalance_timeout_s=3,
             heartbeat_s=1,
@@ -109,7 +111,7 @@ class Stage:
             self.settings.rejected_topic: 1,
             self.settings.prompts_topic: 1,
         }
-        asyncio.run(create_topics(broker, wanted))
+        asyncio.run(create_topics(broker, wanted, replication))
 
     def records(self) -> Iterator[replay.Record]:
         """The events of all rooms as they arrive."""
@@ -169,10 +171,11 @@ class Stage:
                 end_ms = max(arrival.event.ts for arrival in self.shows[room])
                 wait_until(lambda r=room, end=end_ms: _at_ms(client, r) > end, timeout_s, f"the end of {room}")
         ends = self.end_offsets()
-        wait_until(lambda: self._saved(ends), timeout_s, f"positions beyond {ends}")
+        wait_until(lambda: self.saved(ends), timeout_s, f"positions beyond {ends}")
         return time.monotonic() - began
 
-    def _saved(self, ends: dict[int, int]) -> bool:
+    def saved(self, ends: dict[int, int]) -> bool:
+        """Has every partition been saved up to there?"""
         with self.client() as client:
             held = client.hgetall(f"liveroom:positions:{self.settings.events_topic}")
         positions = {int(partition): int(offset) for partition, offset in held.items()}

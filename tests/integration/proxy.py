@@ -13,7 +13,10 @@ START_TIMEOUT_S = 10.0
 
 @dataclass
 class Proxy:
-    """Forwards `port` to `target`; change its fields at any time. `held`: answers wait, questions go through."""
+    """Forwards `port` to `target`; change its fields at any time. `held`: answers wait, questions go through.
+
+    With `hold_at`, answers wait from the moment that so many bytes were asked.
+    """
 
     port: int
     target: int
@@ -21,6 +24,7 @@ class Proxy:
     held: bool = False
     cut: bool = False
     asked: int = 0  # bytes that went from clients to the server
+    hold_at: int | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -33,11 +37,15 @@ class Proxy:
     def mend(self) -> None:
         """Forward again, at once."""
         self.cut = self.held = False
+        self.hold_at = None
         self.delay_s = 0.0
 
     def _close(self) -> None:
         for writer in list(self._writers):
             writer.transport.abort()
+
+    def _held(self) -> bool:
+        return self.held or (self.hold_at is not None and self.asked >= self.hold_at)
 
     def _ask(self, size: int) -> None:
         self.asked += size
@@ -52,7 +60,7 @@ class Proxy:
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pump(reader, back, lambda: False, self._ask))
-                    both.create_task(self._pump(there, writer, lambda: self.held, lambda _: None))
+                    both.create_task(self._pump(there, writer, self._held, lambda _: None))
             finally:
                 self._writers.discard(back)
                 back.transport.abort()

@@ -104,7 +104,7 @@ def test_a_gateway_killed_between_accepting_and_answering(redis_url: str, tmp_pa
                     waiting = waiting[done:]
             stage.wait_until_done()
             stage.check()
-        twice = [id_ for id_, count in _ids(stage).items() if count > 1]
+        twice = [id_ for id_, count in logged_ids(stage).items() if count > 1]
         assert len(twice) >= 250, "no gateway was killed in time: nothing was proved"
 
 
@@ -142,7 +142,7 @@ def _kill_before_the_answer(
     assert answers == [None]
 
 
-def _ids(stage: Stage) -> Counter[str]:
+def logged_ids(stage: Stage) -> Counter[str]:
     """How often each id stands in the log."""
 
     async def read() -> Counter[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agents import embedded
+from stream.errors import OperatorError
 from tests.integration.conftest import required
 from tests.integration.faults import SESSION_S, Crew, Restarted, Stage, restarted
 from tests.integration.kafka import server as kafka_server
@@ -23,12 +24,12 @@ PLAY_S = 18
 
 
 @contextmanager
-def on_air(stage: Stage, tmp_path: Path, workers: int = 2) -> Iterator[Crew]:
+def on_air(stage: Stage, tmp_path: Path, workers: int = 2, play_s: float = PLAY_S) -> Iterator[Crew]:
     """Workers at work and events on their way while the block runs; afterwards everything has come out right."""
     with Crew(stage.settings, tmp_path / "workers.log") as crew:
         crew.start(*range(workers))
         crew.ready(*range(workers))
-        with stage.playing(PLAY_S):
+        with stage.playing(play_s):
             stage.progressed(1_000)
             yield crew
         stage.wait_until_done()
@@ -176,6 +177,24 @@ def test_the_line_to_the_broker_is_cut(redis_url: str, tmp_path: Path) -> None:
                 line.mend()
                 stage.progressed(2_000, 60)
             assert crew.alive() == [0, 1], crew.messages()
+
+
+def test_a_worker_that_is_told_to_stop_while_kafka_is_away_ends(redis_url: str, tmp_path: Path) -> None:
+    """A consumer in mid-fetch whose broker dies cannot be stopped: the worker waits for it so long, and no longer."""
+    with restarted(embedded.broker) as broker:
+        stage = Stage(broker.server.address, redis_url, tmp_path)
+        with Crew(stage.settings, tmp_path / "workers.log") as crew:
+            crew.start(0)
+            crew.ready(0)
+            with pytest.raises(OperatorError, match="stopped taking events"):
+                _stop_without(broker, stage, crew)
+
+
+def _stop_without(broker: Restarted, stage: Stage, crew: Crew) -> None:
+    with stage.playing(PLAY_S):
+        stage.progressed(1_000)
+        broker.kill()
+        crew.terminate(0)
 
 
 def _stand(crew: Crew, seconds: float) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]  # it ships no types
 
-from agents import embedded, replay, simulate
+from agents import batches, embedded, replay, simulate
 from agents.settings import Settings
 from agents.topics import create_topics
 from stream import events as ev
 from stream.errors import OperatorError
+from tests.integration.kafka import server as kafka_server
 
 WAIT_S = 20.0
 END_MS = 1_760_000_000_000
@@ -96,7 +97,7 @@ def test_the_pace_is_that_of_the_recording(settings: Settings, tmp_path: Path) -
 
 
 def test_the_largest_event_fits(settings: Settings, tmp_path: Path) -> None:
-    """An event as large as the contract allows goes through, between small ones."""
+    """An event as large as the contract allows goes through, untouched, between small ones that get ids."""
     head, tail = b'{"type":"catalogue.set","room":"r","ts":%d,"products":[],"by":"' % END_MS, b'"}'
     large = head + b"x" * (ev.MAX_EVENT_BYTES - len(head) - len(tail)) + tail
     small = b'{"type":"like","room":"r","ts":%d}' % END_MS
@@ -105,7 +106,10 @@ def test_the_largest_event_fits(settings: Settings, tmp_path: Path) -> None:
     report = asyncio.run(replay.replay(settings, [tmp_path / "large.ndjson"], math.inf))
 
     assert (report.sent, report.bad) == (3, 0)
-    assert [len(record.value) for record in asyncio.run(consume(settings, 3))] == [len(small), len(large), len(small)]
+    first, middle, last = asyncio.run(consume(settings, 3))
+    assert middle.value == large
+    assert [ev.decode(first.value).id, ev.decode(last.value).id] != [None, None]
+    assert {len(first.value), len(last.value)} < set(range(len(small), len(small) + replay.ID_BYTES))
 
 
 @pytest.mark.kafka
@@ -121,9 +125,14 @@ def test_a_missing_topic_is_the_operators(kafka: embedded.Server, tmp_path: Path
     assert time.monotonic() - began < 12
 
 
-def test_a_broker_that_goes_away_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the broker dies in mid-replay the error says how far it came."""
-    monkeypatch.setattr(replay, "SEND_TIMEOUT_S", 3.0)
+@pytest.mark.parametrize("kind", ["tansu", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_a_broker_that_goes_away_is_said(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the broker dies in mid-replay the error says how far it came, also where the client would try for ever."""
+    if kind == "kafka":
+        request.getfixturevalue("kafka")  # skips, or fails, where there is none; the one that dies is another
+    monkeypatch.setattr(batches, "SEND_TIMEOUT_S", 3.0)
     lines = [b'{"type":"like","room":"r","ts":%d}' % (END_MS + 100 * n) for n in range(100_000)]
     (tmp_path / "long.ndjson").write_bytes(b"\n".join(lines))
 
@@ -139,5 +148,6 @@ def test_a_broker_that_goes_away_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
         await asyncio.wait_for(replay.replay(mine, [tmp_path / "long.ndjson"], 100.0, None, kill), 90)
 
-    with embedded.broker() as broker, pytest.raises(OperatorError, match="stopped taking events after"):
+    make = embedded.broker if kind == "tansu" else kafka_server.kafka
+    with make() as broker, pytest.raises(OperatorError, match="stopped taking events after"):
         asyncio.run(run(broker))

@@ -8,15 +8,17 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import replay, simulate
+from agents import dry_run, replay, simulate
 from agents.replay import Problems, Progress, Record
-from agents.settings import Settings
+from agents.settings import Settings, load_playbook
 from stream import events as ev
 from stream.errors import OperatorError
+from stream.room import RoomConfig
 
 T0 = 1_700_000_000_000
 
@@ -32,9 +34,9 @@ def file(tmp_path: Path, *lines: bytes, name: str = "show.ndjson") -> Path:
     return path
 
 
-def read(*paths: Path, room: str | None = None) -> tuple[list[Record], Problems]:
+def read(*paths: Path, room: str | None = None, run: str | None = None) -> tuple[list[Record], Problems]:
     problems = Problems()
-    return list(replay.read(paths, room, problems, [0] * len(paths))), problems
+    return list(replay.read(paths, room, problems, [0] * len(paths), run)), problems
 
 
 @pytest.mark.parametrize("name", ["show.ndjson", "show.ndjson.gz", "gzip-without-its-suffix"])
@@ -83,6 +85,63 @@ def test_files_are_laid_over_one_another(tmp_path: Path) -> None:
     assert [event["ts"] - T0 for event in moved] == [0, 0, 0, 500, 1_000, 1_000]
     assert moved[3]["until"] == T0 + 10_000
     assert records[0].value == line(T0)
+
+
+def test_lines_without_an_id_get_one_of_the_run_and_their_place(tmp_path: Path) -> None:
+    """Two identical lines are two events; ids that are there stay, byte for byte, be they valid or not."""
+    plain, none, spaced = line(T0), line(T0, id=None), b'{"room":"a","ts":%d,"type":"like"  }' % T0
+    own, wrong = line(T0, id="x"), line(T0, id=[7307214567890123456])
+    first = file(tmp_path, plain, plain, b"", own, none, b"no json", wrong, spaced, name="1")
+    second = file(tmp_path, plain, line(T0 + 5, room="b"), name="2")
+
+    records, problems = read(first, second, run="r")
+
+    ids = ["r-0-1", "r-0-2", "x", "r-0-5", [7307214567890123456], "r-0-8", "r-1-1", "r-1-2"]
+    events = [json.loads(record.value) for record in records]
+    assert [event["id"] for event in events] == ids
+    assert [event | {"id": None} for event in events[:2]] == [json.loads(plain) | {"id": None}] * 2
+    assert (records[2].value, records[4].value) == (own, wrong)
+    assert problems.count == 1
+
+
+def test_with_another_room_and_time_an_id_comes_along(tmp_path: Path) -> None:
+    """What is rewritten anyway gets its id as well."""
+    paths = [file(tmp_path, line(T0), name="1"), file(tmp_path, line(T0 + 7), line(T0 + 9, id="x"), name="2")]
+
+    records, _ = read(*paths, room="b", run="r")
+
+    events = [json.loads(record.value) for record in records]
+    assert [(event["id"], event["room"], event["ts"] - T0) for event in events] == [
+        ("r-0-1", "b", 0),
+        ("r-1-1", "b", 0),
+        ("x", "b", 2),
+    ]
+
+
+@pytest.mark.parametrize("left", [0, 1, 20, replay.ID_BYTES])
+def test_an_id_never_makes_an_event_too_large(tmp_path: Path, left: int) -> None:
+    """A line with no room left for an id is sent as it is."""
+    short = line(T0, more="")
+    path = file(tmp_path, line(T0, more="x" * (ev.MAX_EVENT_BYTES - left - len(short))))
+
+    [record], _ = read(path, run="0123456789ab")
+
+    assert len(record.value) <= ev.MAX_EVENT_BYTES
+    assert (ev.decode(record.value).id is not None) == (left == replay.ID_BYTES)
+
+
+def test_ids_of_a_run_change_no_number(tmp_path: Path) -> None:
+    """A show without ids makes the same lines and prompts with those that a replay gives it."""
+    arrivals = simulate.show(3, 10, T0, "r")
+    path = file(tmp_path, *[ev.encode(msgspec.structs.replace(arrival.event, id=None)) for arrival in arrivals])
+    for name, run in (("without", None), ("with", "r")):
+        values = [record.value for record in read(path, run=run)[0]]
+        dry_run.dry_run(values, tmp_path / name, load_playbook(Settings()), RoomConfig(line_every_s=10))
+
+    for name in ("numbers.ndjson", "prompts.ndjson"):
+        found = (tmp_path / "with" / name).read_bytes()
+        assert found == (tmp_path / "without" / name).read_bytes()
+        assert found
 
 
 @given(

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one KRaft node from the jars that Maven fetches, in a scratch directory.
+"""A real Apache Kafka for tests: KRaft nodes from the jars that Maven fetches, in scratch directories.
 
 `python -m tests.integration.kafka.server` fetches the jars into $KAFKA_LIBS (default: a folder of the user's cache).
 """
@@ -8,40 +8,51 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from agents.embedded import Server, answers_metadata, free_port, serve
+from agents.embedded import Probe, Server, answers_metadata, free_port, serve
 
 POM = Path(__file__).with_name("pom.xml")
 FETCH_TIMEOUT_S = 300
 FORMAT_TIMEOUT_S = 60
 START_TIMEOUT_S = 60.0  # two JVM starts on a busy machine
+CLUSTER_START_TIMEOUT_S = 150.0  # six of them at once
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"  # any 16 bytes in base64
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={number}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={directory}/data
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+min.insync.replicas={enough}
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={enough}
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={enough}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 num.network.threads=2
 num.io.threads=2
 log.cleaner.enable=false
 """
+
+
+class Node(NamedTuple):
+    """One of a cluster: its number, and where its clients and the other nodes find it."""
+
+    number: int
+    port: int
+    controller_port: int
 
 
 def libs() -> Path:
@@ -64,22 +75,55 @@ def fetch() -> None:
 
 
 @contextlib.contextmanager
-def kafka(port: int = 0, directory: Path | None = None) -> Iterator[Server]:
+def kafka(port: int = 0, directory: Path | None = None, advertised_port: int = 0) -> Iterator[Server]:
     """A broker while the block runs, on a free port unless named; empty, or with what an earlier one left in
-    `directory`.
+    `directory`. With `advertised_port` it sends its clients there.
     """
 
     def command(on: int, scratch: Path) -> list[str]:
-        return _command(on, scratch, directory or scratch)
+        only = Node(1, on, free_port())
+        return _command([only], only, scratch, directory or scratch, advertised_port)
 
-    with serve("kafka", command, answers_metadata, port=port, timeout_s=START_TIMEOUT_S) as server:
+    with serve("kafka", command, _answers(advertised_port != 0), port=port, timeout_s=START_TIMEOUT_S) as server:
         yield server
 
 
-def _command(port: int, scratch: Path, directory: Path) -> list[str]:
+def cluster(size: int = 3) -> list[Node]:
+    """Nodes that do not run yet."""
+    ports = {free_port() for _ in range(4 * size)}  # the same one may be free twice
+    return [Node(number, ports.pop(), ports.pop()) for number in range(1, size + 1)]
+
+
+@contextlib.contextmanager
+def node(nodes: Sequence[Node], one: Node, directory: Path) -> Iterator[Server]:
+    """One node of a cluster while the block runs; it answers once most of the others run as well."""
+
+    def command(_: int, scratch: Path) -> list[str]:
+        return _command(nodes, one, scratch, directory)
+
+    with serve("kafka", command, _answers(True), port=one.port, timeout_s=CLUSTER_START_TIMEOUT_S) as server:
+        yield server
+
+
+def _answers(others: bool) -> Probe:
+    """Does a broker answer? With `others`, it names more ports than its own, or none of its own."""
+    return lambda port: answers_metadata(port) or others
+
+
+def _command(nodes: Sequence[Node], one: Node, scratch: Path, directory: Path, advertised_port: int = 0) -> list[str]:
     properties = scratch / "server.properties"
-    properties.write_text(PROPERTIES.format(port=port, controller_port=free_port(), directory=directory))
-    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    text = PROPERTIES.format(
+        **one._asdict(),
+        voters=",".join(f"{node.number}@127.0.0.1:{node.controller_port}" for node in nodes),
+        advertised_port=advertised_port or one.port,
+        directory=directory,
+        copies=len(nodes),
+        enough=max(1, len(nodes) - 1),
+    )
+    properties.write_text(text)
+    # Of several at once each starts with less CPU, and stays small.
+    size = ["-Xmx512m"] if len(nodes) == 1 else ["-Xmx256m", "-XX:TieredStopAtLevel=1"]
+    java = ["java", *size, "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     java += ["-cp", f"{libs().resolve()}/*"]
     formatting = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)]
     done = subprocess.run(
