@@ -310,6 +310,9 @@ class RoomView:
         status = self._tally.known.status(needs)
         if status == "missing":
             return MISSING
+        minute = self.totals("1m") if minutes == 1 else None
+        if minute is not None:
+            return Number(sum([minute.sums[one] for one in series]), status)
         return Number(sum(buckets.between(one, end_s - 60 * minutes, end_s) for one in series), status)
 
     def _organic_now(self) -> Number:
