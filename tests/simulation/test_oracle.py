@@ -263,6 +263,17 @@ def test_any_rooms(records: list[bytes]) -> None:
     assert compared(records, 10).differences == []
 
 
+def test_the_last_line_holds_every_product_wherever_it_lies() -> None:
+    """Also where it lies on a whole multiple of the interval, and a product has been quiet for over ten minutes."""
+    begin_ms = shows.BEGIN_MS // 10_000 * 10_000
+    click = b'{"type":"product.click","room":"r","product":"p1","user":"u1","ts":%d}' % begin_ms
+    chats = [b'{"type":"chat","room":"r","text":"1","ts":%d}' % (begin_ms + 1_000 * s) for s in (300, 700, 709)]
+    found = compared([click, *chats], 10)
+
+    assert found.differences == []
+    assert found.cells > 0
+
+
 ORDERED = {"dwell_s_show", "chat_density_show", "over_1min_rate_show"}  # these know only what came in time
 
 

@@ -224,7 +224,8 @@ SELECT show_no, t, 'room' AS kind, '' AS part FROM points
 UNION
 SELECT p.show_no, p.t, 'product', x.product
 FROM points AS p JOIN touched AS x ON x.show_no = p.show_no AND x.s < p.t
-WHERE p.lined AND (x.s >= p.t - 600 OR p.t % getvariable('every_s') <> 0 OR EXISTS (
+-- The last line of a room holds every product.
+WHERE p.lined AND (x.s >= p.t - 600 OR p.t = (SELECT max(l.t) FROM lines AS l WHERE l.room = p.room) OR EXISTS (
     FROM pitches AS h
     WHERE h.show_no = p.show_no AND h.product = x.product AND h.from_t <= p.t AND p.t < h.to_t
 ))
