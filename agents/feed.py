@@ -74,7 +74,8 @@ class Feed:
     def __init__(self, url: str, dropped: Callable[[], None]) -> None:
         self._url = url
         try:  # a socket timeout must outlast the blocking read
-            self._redis = Redis.from_url(
+            # Any: what redis-py says its commands return differs between its versions
+            self._redis: Any = Redis.from_url(
                 url, protocol=2, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
             )
         except ValueError as error:
