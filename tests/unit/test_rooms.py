@@ -1,8 +1,7 @@
 """Records into the rooms of a partition: in any pieces, repeated, with holes, and from a log that is not the same."""
 
-import asyncio
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from agents.outbox import Letter, Record
 from agents.partition import TICK, TICK_KEY, Partition
 from agents.rooms import FAR_BEHIND, PUBLISH_SHARE, PUBLISH_SHARE_BEHIND, Rooms
 from agents.settings import Settings, load_playbook
-from agents.store import Entry, Fence, Store, line_fields
+from agents.store import Entry, Fence, Store
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream import events as ev
@@ -207,52 +206,3 @@ def test_numbers_of_a_backlog_are_published_seldom() -> None:
     assert held.publish_rest_s() == pytest.approx(0.6 / PUBLISH_SHARE)
     held._publish_s = 0.0
     assert held.publish_rest_s() == held.settings.publish_ms / 1000
-
-
-class Hash(Store):
-    """A store that keeps one room's numbers as Redis would."""
-
-    def __init__(self) -> None:
-        super().__init__(Settings())
-        self.fields: dict[str, dict[str, bytes]] = {}
-        self.written = 0
-
-    async def publish(
-        self,
-        partition: int,
-        fence: Fence,
-        room: str,
-        changed: Mapping[str, bytes],
-        gone: Collection[str],
-        about: bytes,
-    ) -> None:
-        """As the real one."""
-        held = self.fields.setdefault(room, {})
-        held.update(changed)
-        for name in gone:
-            del held[name]
-        self.written += len(changed)
-
-
-def test_what_stands_in_redis_is_the_whole_line_though_only_changes_are_written() -> None:
-    """Through a show, published at odd moments, products with and without stock: what stands is the line as it is."""
-    held, store, written = rooms(), Hash(), 0
-    held.store = store
-    log, at = [record for record in log_of(minutes=20) if b"stock.level" not in record[3] or record[2] == b"a"], 0
-    chance = random.Random(2)
-
-    async def play() -> None:
-        nonlocal at, written
-        while at < len(log):
-            some = log[at : at + chance.choice([5, 40, 300])]
-            at += len(some)
-            held.take(0, batch(some, start=held.partitions[0].next_offset))
-            await held.publish()
-            for room, kept in held.partitions[0].rooms.items():
-                if kept.state.show is not None:
-                    whole = line_fields(kept.state.line())
-                    assert store.fields[room] == whole
-                    written += len(whole)
-
-    asyncio.run(play())
-    assert store.written < 0.5 * written

@@ -1,0 +1,58 @@
+"""The latest numbers of a room as they stand in Redis."""
+
+import asyncio
+import random
+from collections.abc import Collection, Mapping
+
+from agents.settings import Settings
+from agents.store import Fence, Store, line_fields
+from tests.unit.test_rooms import batch, log_of, rooms
+
+
+class Counting(Store):
+    """A store that counts the fields it is given to write."""
+
+    written = 0
+
+    async def publish(
+        self,
+        partition: int,
+        fence: Fence,
+        room: str,
+        changed: Mapping[str, bytes],
+        gone: Collection[str],
+        about: bytes,
+    ) -> None:
+        """Count, then write."""
+        self.written += len(changed)
+        await super().publish(partition, fence, room, changed, gone, about)
+
+
+def test_what_stands_in_redis_is_the_whole_line_though_only_changes_are_written(settings: Settings) -> None:
+    """Through a show, published at odd moments, products with and without stock: what stands is the line as it is."""
+    held = rooms()
+    log, at = [record for record in log_of(minutes=20) if b"stock.level" not in record[3] or record[2] == b"a"], 0
+    chance = random.Random(2)
+
+    async def play() -> tuple[int, int]:
+        nonlocal at
+        held.store = store = Counting(settings)
+        whole_lines = 0
+        try:
+            await store.claim(0, held.partitions[0].fence)
+            while at < len(log):
+                some = log[at : at + chance.choice([5, 40, 300])]
+                at += len(some)
+                held.take(0, batch(some, start=held.partitions[0].next_offset))
+                await held.publish()
+                for room, kept in held.partitions[0].rooms.items():
+                    if kept.state.show is not None:
+                        whole = line_fields(kept.state.line())
+                        assert await store.numbers(room) == whole
+                        whole_lines += len(whole)
+        finally:
+            await store.close()
+        return store.written, whole_lines
+
+    written, whole_lines = asyncio.run(play())
+    assert written < 0.5 * whole_lines
