@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stream.errors import Reason, RejectedEvent
-from stream.events import MAX_EVENT_BYTES, Parcel, decode, settle_time
+from stream.events import MAX_EVENT_BYTES, decode, settle_time
+from stream.parcels import Parcel
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # 500 events are 0.1 MB; a producer that posts more than this at once can split it
 MAX_EVENTS = 20_000  # a body's, so that one of two bytes each cannot be four million dead letters

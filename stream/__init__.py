@@ -1,7 +1,7 @@
 """The pure core: events in, numbers and prompts out. No network, disk, clock, environment, logging, threads or chance.
 
 room       one room: closes seconds, says lines, prompts and recaps
- in        events (the contract) · errors (whose fault) · entrance: clock · dedupe · currency · waiting
+ in        events, parcels (the contract) · errors (whose fault) · entrance: clock · dedupe · currency · waiting
  goods     catalogue, catalogue_* (files)
  sums      tally takes a second into: series · windows · panes · audience · products · splits · sources · show
  numbers   numbers · shelf_numbers · split_numbers · plans · worst · view (the line, computed when asked) · baseline

@@ -368,50 +368,7 @@ RoomEvent = (
 MoneyEvent = OrderCreated | OrderPaid | OrderCancelled | OrderRefunded | AdSpend
 MONEY = frozenset({OrderCreated, OrderPaid, OrderCancelled, OrderRefunded, AdSpend})
 
-
-# --- parcels: their own topic, keyed by order, not a room's input
-
-
-class ParcelEvent(Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", kw_only=True):
-    """What happens to an order after the show."""
-
-    order: Id
-    ts: int = 0
-    id: Id | None = None
-    source: Id | None = None
-    stamped: bool = False
-    carrier: Text | None = None
-    parcel: Id | None = None
-
-
-class ParcelCreated(ParcelEvent, tag="parcel.created", frozen=True, gc=False, kw_only=True):
-    pass
-
-
-class ParcelPickedUp(ParcelEvent, tag="parcel.picked_up", frozen=True, gc=False, kw_only=True):
-    pass
-
-
-class ParcelScanned(ParcelEvent, tag="parcel.scanned", frozen=True, gc=False, kw_only=True):
-    place: Text | None = None
-
-
-class ParcelDelivered(ParcelEvent, tag="parcel.delivered", frozen=True, gc=False, kw_only=True):
-    pass
-
-
-class ServiceOpened(ParcelEvent, tag="service.opened", frozen=True, gc=False, kw_only=True):
-    text: Text | None = None
-
-
-class ServiceReplied(ParcelEvent, tag="service.replied", frozen=True, gc=False, kw_only=True):
-    text: Text | None = None
-
-
-Parcel = ParcelCreated | ParcelPickedUp | ParcelScanned | ParcelDelivered | ServiceOpened | ServiceReplied
-
 _room_decoder: msgspec.json.Decoder[RoomEvent] = msgspec.json.Decoder(RoomEvent)
-_parcel_decoder: msgspec.json.Decoder[Parcel] = msgspec.json.Decoder(Parcel)
 _encoder = msgspec.json.Encoder()
 TAG_OF: dict[type, str] = {cls: str(cls.__struct_config__.tag) for cls in RoomEvent.__args__}
 KIND_OF: dict[str, type] = {tag: cls for cls, tag in TAG_OF.items()}
@@ -452,15 +409,7 @@ def _decoded_or_not(raw: bytes | None) -> RoomEvent | RejectedEvent:
         return rejected
 
 
-def decode_parcel(raw: bytes | None) -> Parcel:
-    """One record of `live.parcels` as a typed event. Raises RejectedEvent."""
-    try:
-        return _parcel_decoder.decode(raw or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise rejection(raw, error) from None
-
-
-def encode(event: RoomEvent | Parcel) -> bytes:
+def encode(event: RoomEvent) -> bytes:
     """The event as one JSON object, defaults left out; `decode(encode(e)) == e`."""
     return _encoder.encode(event)
 

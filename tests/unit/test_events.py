@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream import events as e
+from stream import parcels
 from stream.errors import Reason, RejectedEvent
 
 TS = 1_760_000_000_000
@@ -217,18 +218,18 @@ def test_almost_events_are_events_or_refused(tag: str, fields: dict[str, Any], t
 @given(st.binary(max_size=200))
 def test_any_parcel_bytes_are_a_parcel_or_refused(value: bytes) -> None:
     """The parcels' decoder keeps the same promise."""
-    parcel = outcome(lambda: e.decode_parcel(value))
+    parcel = outcome(lambda: parcels.decode(value))
 
     assert parcel in get_args(Reason) or parcel.order
 
 
 def test_every_parcel_type_is_decoded() -> None:
     """Keyed by order, not by room."""
-    for one in get_args(e.Parcel):
+    for one in get_args(parcels.Parcel):
         tag = one.__struct_config__.tag
-        parcel = e.decode_parcel(raw(type=tag, order="o", ts=TS))
+        parcel = parcels.decode(raw(type=tag, order="o", ts=TS))
         assert parcel == one(order="o", ts=TS)
-        assert e.decode_parcel(e.encode(parcel)) == parcel
+        assert parcels.decode(parcels.encode(parcel)) == parcel
 
 
 # --- times
