@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing
 from functools import cache
 from pathlib import Path
@@ -118,17 +118,24 @@ class Stage:
         feeds = [*map(replay.records_of, self.shows.values()), self.repeats]
         return heapq.merge(*feeds, key=lambda record: record.at_ms)
 
-    def play(self, seconds: float) -> None:
-        """Send everything, in about `seconds`; 0: as fast as it goes."""
-        speed = self.minutes * 60 / seconds if seconds else float("inf")
+    def play(self, seconds: float, hurry: threading.Event | None = None) -> None:
+        """Send everything, in about `seconds`; 0, or once `hurry` is set: as fast as it goes."""
         records = list(self.records())
+        feed = iter(records)
+        self.sent = 0
+        if seconds:
+            self._send(_until(hurry, feed), self.minutes * 60 / seconds)
+        self._send(feed, math.inf)
+        assert self.sent == len(records)
+
+    def _send(self, records: Iterable[replay.Record], speed: float) -> None:
+        before = self.sent
 
         def tell(sent: int) -> None:
-            self.sent = sent
+            self.sent = before + sent
 
         sent, _ = asyncio.run(replay.produce(self.settings, records, speed, tell))
-        assert sent == len(records)
-        self.sent = sent
+        tell(sent)
 
     def wait_sent(self, by: int, timeout_s: float = 60.0) -> None:
         """Wait until so many more events are in the log."""
@@ -137,12 +144,17 @@ class Stage:
 
     @contextlib.contextmanager
     def playing(self, seconds: float) -> Iterator[threading.Thread]:
-        """`play` beside the block; the block's end waits for its own."""
+        """`play` beside the block; the block's end waits for its own.
+
+        What is left when the block is through comes at the same pace for as long as a session, then all at once: so
+        `seconds` may be what a busy machine needs, and costs a quiet one nothing.
+        """
         failed: list[BaseException] = []
+        hurry = threading.Event()
 
         def work() -> None:
             try:
-                self.play(seconds)
+                self.play(seconds, hurry)
             except BaseException as error:
                 failed.append(error)
 
@@ -150,7 +162,9 @@ class Stage:
         thread.start()
         try:
             yield thread
+            thread.join(SESSION_S)
         finally:
+            hurry.set()
             thread.join(seconds + SETTLE_S)
         assert not thread.is_alive(), "the events were not sent in time"
         if failed:
@@ -207,8 +221,8 @@ class Stage:
         many rooms one is looked at.
         """
         said = self._check_rooms(self.rooms[::every])
-        found = Counter(record for record in asyncio.run(self._prompts_in_kafka()))
-        missing = said - found.keys()
+        found = set(asyncio.run(self._prompts_in_kafka())) if said else set()  # an empty log is waited for in vain
+        missing = said - found
         assert not missing, f"prompts not in Kafka: {missing}"
         assert said or not self.whole, "the shows had no prompts: they prove nothing"
 
@@ -250,6 +264,14 @@ class Stage:
         topic = msgspec.structs.replace(self.settings, events_topic=self.settings.prompts_topic)
         async with aclosing(verify.records(topic, 0)) as log:
             return [msgspec.json.decode(record.value)["id"] async for record in log if record.value]
+
+
+def _until(hurry: threading.Event | None, records: Iterator[replay.Record]) -> Iterator[replay.Record]:
+    """Records while there is no hurry; what is not taken stays in `records`."""
+    for record in records:
+        yield record
+        if hurry is not None and hurry.is_set():
+            return
 
 
 def _at_ms(client: "redis.Redis[bytes]", room: str) -> int:

@@ -62,11 +62,12 @@ def test_a_consumer_that_crashed_is_followed_by_another(
     """The worker's Faust app crashes in the middle of a show: another one joins, and the room's numbers are right."""
     stage = Stage(tansu.address, redis_url, tmp_path, a_partition=1)
     made: list[App] = []
-    with working_here(stage, made, monkeypatch) as loop, stage.playing(10):
-        stage.progressed(2_000)
-        asyncio.run_coroutine_threadsafe(made[0].crash(RuntimeError("a bug in Faust")), loop).result(START_S)
-        wait_until(lambda: len(made) == 2, START_S, "another consumer")
-        stage.progressed(2_000)
+    with working_here(stage, made, monkeypatch) as loop:
+        with stage.playing(10):
+            stage.progressed(2_000)
+            asyncio.run_coroutine_threadsafe(made[0].crash(RuntimeError("a bug in Faust")), loop).result(START_S)
+            wait_until(lambda: len(made) == 2, START_S, "another consumer")
+            stage.progressed(2_000)
         stage.wait_until_done()
         stage.check()
 
