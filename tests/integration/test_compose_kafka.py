@@ -48,7 +48,7 @@ def command(port: int, scratch: Path) -> list[str]:
     """Formats the storage and says how to start the broker."""
     file = scratch / "server.properties"
     file.write_text(properties(scratch, port))
-    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{kafka_server.libs().resolve()}/*"]
+    java = [*kafka_server.JAVA, "-Xmx512m", "-cp", f"{kafka_server.libs().resolve()}/*"]
     formatting = [*java, "kafka.tools.StorageTool", "format", "-t", kafka_server.CLUSTER, "-c", str(file)]
     done = subprocess.run(formatting, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
