@@ -6,9 +6,7 @@ The rooms outlive the app: when Faust gives up on its consumer, another one is m
 import asyncio
 import contextlib
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -52,8 +50,7 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
                 )
 
             rooms = Rooms(settings, playbook, store, send, telemetry)
-            with tempfile.TemporaryDirectory(prefix="liveroom-") as scratch:
-                await _work(Membership(settings, rooms, Path(scratch)), telemetry, stop, ready)
+            await _work(Membership(settings, rooms), telemetry, stop, ready)
     finally:
         await store.close()
 
@@ -91,11 +88,10 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 class Membership:
     """Our place in the consumer group: a Faust app, and another one after it when it has crashed."""
 
-    def __init__(self, settings: Settings, rooms: Rooms, scratch: Path) -> None:
+    def __init__(self, settings: Settings, rooms: Rooms) -> None:
         self.rooms = rooms
         self.joined = False
         self._settings = settings
-        self._scratch = scratch
         self._app: App | None = None
         rooms.group = self
 
@@ -111,7 +107,7 @@ class Membership:
         """Be a member, for ever: a consumer that is lost is followed by another. Raises OperatorError."""
         attempt = 0
         while True:
-            self._app = app = _app(self._settings, self.rooms, self._scratch, self._on_assigned)
+            self._app = app = _app(self._settings, self.rooms, self._on_assigned)
             await app.start()
             await app.wait_until_stopped()
             self.joined = False
@@ -172,7 +168,7 @@ class Membership:
         self.joined = True
 
 
-def _app(settings: Settings, rooms: Rooms, scratch: Path, assigned: Callable[[], None]) -> App:
+def _app(settings: Settings, rooms: Rooms, assigned: Callable[[], None]) -> App:
     """The Faust app: one topic, one agent, positions of our own."""
     app = App(
         settings.group,
@@ -181,7 +177,6 @@ def _app(settings: Settings, rooms: Rooms, scratch: Path, assigned: Callable[[],
         autodiscover=False,
         web_enabled=False,
         store="memory://",
-        datadir=scratch,
         topic_disable_leader=True,
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,

@@ -1,7 +1,7 @@
 """Servers that come with the wheels: the Tansu broker (Kafka protocol, memory only) and Redis, on loopback.
 
 A server is started as a child, waited for until it answers its own protocol, and stopped by its own pid. If this
-process dies first, even by SIGKILL, a guard takes the server along: no orphans.
+process dies first, even by SIGKILL, a guard takes the server and its scratch directory along: no orphans.
 """
 
 import contextlib
@@ -29,7 +29,10 @@ LOG_TAIL_BYTES = 8_192
 # The background half reads a pipe whose other end only our process holds: a line means "at ease", the end of the file
 # means we died. $$ is the shell's pid, which exec hands to the server. (PR_SET_PDEATHSIG would be bound to the thread
 # that started the server, is Linux only, and needs a fork hook that is unsafe beside threads.)
-_GUARD = 'exec 3<&0 </dev/null; { read -r _ || kill -9 $$; } <&3 >/dev/null 2>&1 & exec 3<&-; exec "$@"'
+_GUARD = (
+    "exec 3<&0 </dev/null; scratch=$1; shift; "
+    '{ read -r _ || { kill -9 $$; rm -rf -- "$scratch"; }; } <&3 >/dev/null 2>&1 & exec 3<&-; exec "$@"'
+)
 # Tansu reads its options from these as well; somebody else's settings must not reach our server.
 _TANSU_VARIABLES = frozenset(
     {
@@ -171,7 +174,7 @@ class _Child:
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
-                    ["/bin/sh", "-c", _GUARD, "sh", *argv],
+                    ["/bin/sh", "-c", _GUARD, "sh", str(log.parent), *argv],
                     stdin=theirs,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -224,5 +224,8 @@ class App(faust.App):
     positions: Positions
     consumer: Consumer
 
+    async def on_first_start(self) -> None:
+        """Faust makes a directory for tables here; we have none, and a worker that is killed could not remove it."""
+
 
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"

@@ -115,24 +115,26 @@ def test_servers_end_with_the_block() -> None:
 
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM])
 def test_servers_die_with_their_parent(deadly: signal.Signals) -> None:
-    """A parent that is killed, even outright, leaves no server behind."""
+    """A parent that is killed, even outright, leaves no server behind, nor what it wrote."""
     script = (
         "import sys, threading\n"
         "from agents import embedded\n"
         "with embedded.broker() as a, embedded.redis() as b:\n"
-        "    print(a.pid, b.pid, flush=True)\n"
+        "    print(a.pid, b.pid, a.log.parent, b.log.parent, flush=True)\n"
         "    threading.Event().wait(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=_env()) as parent:
         assert parent.stdout is not None
-        servers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        *pids, one, other = parent.stdout.readline().split()
+        servers, written = [psutil.Process(int(pid)) for pid in pids], [Path(one), Path(other)]
         assert len(servers) == 2
+        assert all(path.is_dir() for path in written)
         parent.send_signal(deadly)
         parent.wait(WAIT_S)
 
     deadline = time.monotonic() + WAIT_S
-    while any(map(_alive, servers)):
-        assert time.monotonic() < deadline, "a server outlived its parent"
+    while any(map(_alive, servers)) or any(path.exists() for path in written):
+        assert time.monotonic() < deadline, "a server, or its scratch directory, outlived its parent"
         time.sleep(0.05)
 
 

@@ -74,9 +74,15 @@ def test_a_show_gives_the_prompts_of_the_core_on_the_screen_once_and_in_kafka(
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_restarted_worker_goes_on_where_its_snapshot_stands(
-    settings: Settings, client: Any, tmp_path: Path, how: str
+    settings: Settings, client: Any, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker ended in mid-show, politely or not, and another after it give the prompts and sums of one run."""
+    """A worker ended in mid-show, politely or not, and another after it give the prompts and sums of one run.
+
+    Neither leaves a file behind.
+    """
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     path = simulated(tmp_path, "show", minutes=60)
     sent = len(path.read_bytes().splitlines())
     wanted = expected_prompts(settings, path, tmp_path / "dry")
@@ -88,6 +94,7 @@ def test_a_restarted_worker_goes_on_where_its_snapshot_stands(
     with working(often, tmp_path / "worker.log") as worker:
         wait_until(lambda: numbers(client, "show").get("chats_show"), SETTLE_S, "first numbers")
         getattr(worker, how)()
+    assert not list(temporary.iterdir())
     saved = sum(map(int, client.hvals(f"liveroom:positions:{settings.events_topic}")))
     assert saved < sent, "it was ended too late to show anything"
     with working(often, tmp_path / "worker.log"):
