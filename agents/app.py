@@ -198,6 +198,7 @@ def _app(settings: Settings, rooms: Rooms, assigned: Callable[[], None]) -> App:
     async def live(stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
             await rooms.outbox.wait_for_space()
+            await rooms.ticks.kept_up()
             rooms.take(event.message.partition, event.message.value)
 
     async def revoked(_: Any, partitions: Any, **__: Any) -> None:
@@ -232,6 +233,7 @@ async def _work(
             ("save", rooms.save_forever()),
             ("publish", rooms.publish_forever()),
             ("tick", _tick_forever(rooms)),
+            ("time", rooms.ticks.tell_forever()),
             ("ready", _tell(member, lambda: ready(url))),
         )
     ]

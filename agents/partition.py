@@ -16,13 +16,14 @@ TICK = b'{"type":"clock.tick","room":"~clock"}'
 class Kept:
     """A room and what this process remembers of it."""
 
-    __slots__ = ("offset", "published", "published_at_ms", "saved_closed", "saved_offset", "state")
+    __slots__ = ("offset", "published", "published_at_ms", "saved_closed", "saved_offset", "state", "tick_ms")
 
     def __init__(self, state: RoomState, offset: int) -> None:
         self.state = state
         self.offset = offset
         self.saved_offset = offset
         self.saved_closed = state.closed
+        self.tick_ms = 0  # the newest tick that the room has not been told of; 0: it knows of all
         self.published = NOTHING
         self.published_at_ms = 0
 

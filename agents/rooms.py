@@ -26,6 +26,7 @@ from agents.settings import Settings, room_config
 from agents.shares import between_ticks, shared_out
 from agents.store import Fence, Refused, Snapshot, Store, pack, revive
 from agents.telemetry import Telemetry
+from agents.ticks import Ticks
 from agents.transport import Batch
 from stream.errors import OperatorError, RejectedEvent, SnapshotError
 from stream.playbook import Playbook
@@ -72,6 +73,7 @@ class Rooms:
         self.partitions: dict[int, Partition] = {}
         self.group: Group
         self.outbox = Outbox(settings, store, send, telemetry)
+        self.ticks = Ticks(self._told)
         self.broken: OperatorError | None = None  # the log is not the one we read before
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._now = now
@@ -206,7 +208,7 @@ class Rooms:
         for part in between_ticks(batch.keys, batch.values, first):
             self._apply(partition, batch, part, touched)
             if part.stop < len(batch.offsets):
-                self._tick(partition, batch.timestamps[part.stop], touched)
+                self.ticks.mark(partition, batch.timestamps[part.stop])
         partition.next_offset = max(partition.next_offset, batch.offsets[-1] + 1)
         partition.hear(batch.timestamps[-1])
         partition.behind = batch.highwater - partition.next_offset
@@ -230,6 +232,7 @@ class Rooms:
             if since == len(places):
                 continue
             touched[room] = kept
+            self.ticks.tell(kept)
             kept.offset = offsets[places[-1]]
             faults = kept.state.apply_all(events[since:], [arrived[place] for place in places[since:]])
             for place, fault in faults:
@@ -257,13 +260,10 @@ class Rooms:
             "the workers again"
         )
 
-    def _tick(self, partition: Partition, now_ms: int, touched: dict[str, Kept]) -> None:
-        for room, kept in partition.rooms.items():
-            try:
-                kept.state.advance(now_ms)
-            except Exception:  # our own fault: the other rooms must not stand still for it
-                logger.exception("room %r could not go on to %d", room, now_ms)
-            touched[room] = kept
+    def _told(self, partition: Partition, kept: Kept, tick_ms: int) -> None:
+        """A room has heard of a tick. How old that is by now says the log's clock, unless we are behind the log."""
+        now_ms = self._now() * 1000 if partition.behind > BEHIND else partition.now_ms() or 0
+        self._gather(partition, (kept,), now_ms - tick_ms)
 
     def _gather(self, partition: Partition, touched: Iterable[Kept], age_ms: float) -> None:
         """Hand on what the rooms say about records that are `age_ms` old; a prompt no longer valid is recorded only."""
@@ -316,6 +316,7 @@ class Rooms:
         position = partition.next_offset  # rooms saved below may stand further on; they skip what they hold
         marks, blobs = [], {}
         for kept in list(partition.rooms.values()):
+            self.ticks.tell_and_say(partition, kept)  # the position is beyond the tick, and nobody reads it again
             if kept.changed():
                 began = time.thread_time()  # a process that was stopped meanwhile has not worked for so long
                 marks.append((kept, kept.offset, kept.state.closed))

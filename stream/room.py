@@ -337,6 +337,12 @@ class RoomState:
         return self._entrance.stamped
 
     @property
+    def due_arrival_ms(self) -> int:
+        """The arrival from which on there is a second to close: an `advance` to before it closes nothing."""
+        clock, due_ms = self.clock, self._due_ms
+        return clock.arrived_ms if clock.now_ms >= due_ms else due_ms - clock.newest_ms + clock.newest_arrived_ms
+
+    @property
     def at_ms(self) -> int:
         """Where the state stands: the end of the newest closed second; 0 before the first."""
         return self.tally.buckets.end_s * 1000

@@ -42,11 +42,12 @@ PUT_TOGETHER = {
     "cli": {ANY},  # one command, one module
     "demo": {ANY},  # the whole system in one process
     "app": {"eventlog", "fetched", "outbox", "rooms", "topics", "transport"},  # the worker's parts
-    "rooms": {"outbox", "partition", "published", "shares", "transport"},  # what it holds, and where its words go
+    "rooms": {"outbox", "partition", "published", "shares", "ticks", "transport"},  # its parts
     "transport": {"fetched"},  # how records come out of the client
     "partition": {"published"},  # what it remembers of a room
     "outbox": {"partition"},
     "shares": {"partition"},  # what a tick is
+    "ticks": {"partition"},  # whom it is told
     "verify": {"partition"},  # what a tick is
     "gateway": {"access", "catalogues", "entries", "eventlog", "feed", "intake"},  # the gateway's parts
     "catalogues": {"access"},  # how the gateway says no

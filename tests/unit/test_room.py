@@ -14,7 +14,7 @@ from stream import events as e
 from stream.catalogue import Product, RundownItem
 from stream.errors import RejectedEvent
 from stream.prompts import Prompt
-from stream.room import Line, Output, RoomConfig, RoomState, Said, ShowEnded
+from stream.room import NEVER_MS, Line, Output, RoomConfig, RoomState, Said, ShowEnded
 
 PLAYBOOK = load_playbook(Settings())
 START = 1_760_000_000_000  # a whole minute is not needed, a whole second is
@@ -81,6 +81,40 @@ def test_a_second_closes_once_its_end_and_the_lateness_have_passed() -> None:
     assert (room.closed, room.at_ms) == (1, START + 1_000)
     (line,) = lines(room.drain())
     assert (line.at_ms, line.numbers["chats_1m"].value) == (START + 1_000, 1)
+
+
+@given(
+    moves=st.lists(st.tuples(st.integers(0, 5_000), st.none() | st.integers(-20_000, 5_000)), min_size=1, max_size=30),
+    restored=st.booleans(),
+)
+def test_a_room_knows_from_which_arrival_on_there_is_a_second_to_close(
+    moves: list[tuple[int, int | None]], restored: bool
+) -> None:
+    """Whatever came before, time until just before then changes nothing but the clock; then it closes something.
+
+    Only where nothing is known to wait (the room was restored, or all is asleep) may the look be for nothing.
+    """
+    room, arrived_ms = new(), START
+    for passed_ms, ahead_ms in moves:
+        arrived_ms += passed_ms
+        if ahead_ms is None:
+            room.advance(arrived_ms)
+        else:
+            room.apply(chat(arrived_ms - START + ahead_ms), arrived_ms)
+    room.advance(room.clock.arrived_ms)
+    due_ms = room.due_arrival_ms
+    room.drain()
+    if restored:
+        state, room = room.snapshot(), new()
+        room.restore(state)
+        assert room.due_arrival_ms <= due_ms
+    else:
+        room.advance(due_ms - 1)
+        assert (room.due_arrival_ms, room.drain()) == (due_ms, [])
+
+    closed = room.closed
+    room.advance(due_ms)
+    assert (room.closed > closed) == (due_ms < NEVER_MS)
 
 
 def test_an_arrival_closes_what_is_due_before_it_is_taken() -> None:
