@@ -68,6 +68,7 @@ def worker() -> None:
     """
     settings = _settings()
     heap.keep_small()
+    heap.Frost().begin()
     _run(lambda stop: worker_app.run(settings, stop, lambda url: click.echo(f"worker ready, metrics at {url}")))
 
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 from redis.exceptions import RedisError
 
+from agents import heap
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.published import change
@@ -93,8 +94,11 @@ class Rooms:
 
     def owned(self, partitions: Collection[int]) -> None:
         """The group has given us these partitions; whatever else is held here is not ours any more."""
-        for number in [number for number in self.partitions if number not in partitions]:
+        gone = [number for number in self.partitions if number not in partitions]
+        for number in gone:
             self.partitions.pop(number).lost = True
+        if gone:
+            heap.thaw()
 
     def astray(self, partitions: Collection[int]) -> list[int]:
         """Of these partitions of ours, those that must be placed: not loaded, lost, or read with a hole."""
@@ -135,6 +139,7 @@ class Rooms:
             return held
         if held is not None:
             held.lost = True  # what it still had to say, the one loaded now says again
+            heap.thaw()
         try:
             self.partitions[number] = await self._load(number, fence)
         except Refused:

@@ -42,7 +42,7 @@ PUT_TOGETHER = {
     "cli": {ANY},  # one command, one module
     "demo": {ANY},  # the whole system in one process
     "app": {"eventlog", "fetched", "outbox", "rooms", "topics", "transport"},  # the worker's parts
-    "rooms": {"outbox", "partition", "published", "shares", "ticks", "transport"},  # its parts
+    "rooms": {"heap", "outbox", "partition", "published", "shares", "ticks", "transport"},  # its parts
     "transport": {"fetched"},  # how records come out of the client
     "partition": {"published"},  # what it remembers of a room
     "outbox": {"partition"},
