@@ -5,12 +5,14 @@ A record belongs to the room that its key and its value agree on, in the order o
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from agents.partition import TICK, TICK_KEY
 from stream.errors import RejectedEvent
 from stream.events import RoomEvent, decode_all, wrong_room
 
+_room = attrgetter("room")
 Bury = Callable[[int, RejectedEvent], None]
 """Told the place of a record that nobody can take, and why."""
 
@@ -43,11 +45,13 @@ def shared_out(keys: Sequence[bytes | None], values: Sequence[bytes | None], bur
         by_key[key].append(place)
     for key, places in by_key.items():
         events: list[Any] = [found[place] for place in places]
-        if RejectedEvent not in map(type, events):
-            rooms = {event.room for event in events}
-            if len(rooms) == 1 and (room := rooms.pop()).encode() == key:
-                yield Share(room, events, places)
-                continue
+        try:
+            rooms = {*map(_room, events)}
+        except AttributeError:  # a RejectedEvent is among them: it has none, which costs less than to look at each type
+            rooms = set()
+        if len(rooms) == 1 and (room := rooms.pop()).encode() == key:
+            yield Share(room, events, places)
+            continue
         yield from _sorted_out(key, zip(events, places, strict=True), bury)
 
 
