@@ -3,6 +3,7 @@
 Reading never raises: what is missing has no sample, and is never 0.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -139,16 +140,33 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return family
 
 
-def _text(registry: CollectorRegistry) -> bytes:
-    text: bytes = openmetrics(registry)  # type: ignore[no-untyped-call]  # untyped there
-    return text
+class _One:
+    """A registry of one family."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        """It."""
+        return (self._family,)
+
+
+async def exposition(registry: CollectorRegistry) -> bytes:
+    """The text of a scrape, family by family: with thousands of rooms it takes half a second, and events go first."""
+    end = b"# EOF\n"
+    parts: list[bytes] = []
+    for family in registry.collect():
+        text: bytes = openmetrics(_One(family))  # type: ignore[no-untyped-call]  # untyped there
+        parts.append(text.removesuffix(end))
+        await asyncio.sleep(0)
+    return b"".join(parts) + end
 
 
 async def serve(registry: CollectorRegistry, host: str, port: int) -> tuple[web.AppRunner, str]:
     """Start `/metrics` and `/healthz`; returns what to clean up and the address. Raises OperatorError."""
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=_text(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await exposition(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
