@@ -26,6 +26,7 @@ T = TypeVar("T")
 FAILED = 1  # something could not be done; the message says what to do
 SAME_AGAIN_S = 10.0
 MESSAGES_MAX = 1_000  # kinds of messages told apart; there are some dozen
+LAST_S = 90.0  # to stop in; what takes long for a reason (the last save, leaving the group) has limits of its own
 THREAD_S = 2.0  # for a thread to end after the rest; it has had its time before
 VERIFY_LINES = 50  # a screen of differences tells as much as all of them
 USAGE = 2  # click's own
@@ -268,9 +269,16 @@ def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
 
     async def until_stopped() -> None:
         stop = asyncio.Event()
+
+        def told() -> None:
+            stop.set()
+            last = threading.Timer(LAST_S, _give_up)
+            last.daemon = True
+            last.start()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, told)
         await work(stop)
 
     try:
@@ -279,6 +287,13 @@ def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
         _end(FAILED)
         raise
     _end(0)
+
+
+def _give_up() -> None:
+    """Told to stop long ago: with every server gone, tasks of the client libraries may never end, cancelled or not."""
+    logging.getLogger(__name__).warning("not stopped %.0f s after being told to, so the process ends as it is", LAST_S)
+    sys.stdout.flush()
+    os._exit(FAILED)
 
 
 def _end(code: int) -> None:
