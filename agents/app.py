@@ -23,6 +23,7 @@ from agents.store import Store
 from agents.topics import create_topics, misfits
 from agents.transport import SCHEME, App
 from stream.errors import OperatorError
+from stream.rehearsal import rehearse
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
     playbook = load_playbook(settings)
     store = Store(settings)
     telemetry = tel.Telemetry()
+    rehearse()  # half a second; some ten the first time on a machine
     try:
         await _check(settings, store)
         async with _producer(settings) as producer:

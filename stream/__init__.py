@@ -4,6 +4,7 @@ room       one room: closes seconds, says lines, prompts and recaps
  in        events, parcels (the contract) · errors (whose fault) · entrance: clock · dedupe · currency · waiting
  goods     catalogue, catalogue_* (files)
  sums      tally takes a second into: series · windows · panes · audience · products · splits · sources · show
+           kinds (what counts where) · names (users and all else as numbers) · loops (what Numba compiles)
  numbers   numbers · shelf_numbers · split_numbers · plans · worst · view (the line, computed when asked) · baseline
  plays     playbook (data) · expressions, closures · signals · decision · evidence · openings
  prompts   desk (the way in) · board (the screen) · offers · voice, wording · prompts (what goes out)

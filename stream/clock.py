@@ -3,6 +3,8 @@
 So a recording replayed at any speed of 1 or more, or a source with a wrong clock, never jumps to the wall's time.
 """
 
+from collections.abc import Sequence
+
 
 class RoomClock:
     """Turns arrivals (whole ms, any order) into room time (whole ms, never falling).
@@ -38,10 +40,10 @@ class RoomClock:
             if ts > self.now_ms:
                 self.now_ms = ts
 
-    def snapshot(self) -> list[int]:
+    def snapshot(self) -> tuple[int, int, int, int]:
         """The clock as plain numbers."""
-        return [self.arrived_ms, self.newest_ms, self.newest_arrived_ms, self.now_ms]
+        return self.arrived_ms, self.newest_ms, self.newest_arrived_ms, self.now_ms
 
-    def restore(self, state: list[int]) -> None:
+    def restore(self, state: Sequence[int]) -> None:
         """The clock as it stood when `state` was taken."""
         self.arrived_ms, self.newest_ms, self.newest_arrived_ms, self.now_ms = state

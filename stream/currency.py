@@ -1,6 +1,5 @@
 """Which currency a room's money is in: the first money of a show fixes it, and a new show may have another."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from stream import events as e
@@ -30,11 +29,10 @@ class Currencies:
         elif event.currency != currency:
             raise RejectedEvent("currency", f"{event.currency} in a show that counts {currency}")
 
-    def agree(self, events: Iterable[e.RoomEvent]) -> bool:
-        """Whether `judge` would find nothing to say of the money among these, nor anything to learn."""
-        (_, before), (newest_ms, now) = self._by_start[0], self._by_start[-1]
-        money: list[Any] = [event for event in events if type(event) in e.MONEY]
-        return all(event.currency == (now if event.ts >= newest_ms else before) for event in money)
+    def agree(self, event: Any) -> bool:
+        """Whether `judge` would find nothing to say of this money, nor anything to learn."""
+        start_ms, currency = self._by_start[-1]
+        return bool(event.currency == (currency if event.ts >= start_ms else self._by_start[0][1]))
 
     def of(self, show_ms: int) -> str | None:
         """The currency of the show that began at `show_ms`; None before any money."""

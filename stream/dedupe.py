@@ -3,7 +3,6 @@
 Without an id nothing is a duplicate, and content is never compared: real order data has identical lines.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from stream.events import KIND_OF, MONEY, TAG_OF, RoomEvent
@@ -12,11 +11,14 @@ DEDUPE_S = 120  # at the least; up to twice as long, since what is remembered go
 KEYS_MAX = 1_000_000  # of each kind, about 100 bytes each. Beyond it the oldest half is forgotten early
 PREFIXES_MAX = 1_000  # pairs of source and type that get a short prefix; beyond it they are spelled out
 
+Way = tuple[str, set[str], set[str]]
+"""How to know messages of one source and type again: the prefix to their ids, the keys seen, and the older ones."""
+
 
 class Seen:
     """Which ids of a room were seen. A key is an id behind a prefix that stands for its source and type."""
 
-    __slots__ = ("_before", "_money", "_money_before", "_prefixes", "_recent", "_span", "forgotten_early")
+    __slots__ = ("_before", "_money", "_money_before", "_prefixes", "_recent", "_span", "_ways", "forgotten_early")
 
     def __init__(self) -> None:
         self._span = 0  # which whole DEDUPE_S of room time it is
@@ -25,60 +27,47 @@ class Seen:
         self._money: set[str] = set()
         self._money_before: set[str] = set()  # the previous show's, or the older half
         self._prefixes: dict[tuple[str | None, type], str] = {}
+        self._ways: dict[str | None, dict[type, Way]] = {}
         self.forgotten_early = 0
 
     def again(self, event: RoomEvent, now_s: int) -> bool:
         """Whether the same message was seen before; `now_s` is room time. An event without id is always new."""
+        self._move_to(now_s)
         if event.id is None:
             return False
         kind = type(event)
-        key = self._prefix(event.source, kind) + event.id
-        if kind in MONEY:
-            return self._money_again(key)
-        self._move_to(now_s)
-        if key in self._recent or key in self._before:
+        prefix, newer, older = self._way(event.source, kind)
+        key = prefix + event.id
+        if key in newer or key in older:
             return True
-        self._make_room()
-        self._recent.add(key)
+        if len(newer) >= KEYS_MAX // 2:
+            self.forgotten_early += len(older)
+            self._start_half(kind)
+        (self._money if kind in MONEY else self._recent).add(key)
         return False
 
-    def keys(self, kinds: Sequence[type], events: Sequence[RoomEvent]) -> list[str] | None:
-        """The keys of events, whose types are `kinds`, if each has an id and none was ever seen.
+    def ways(self, source: str | None) -> dict[type, Way]:
+        """The ways of the types that came with an id from `source`; for who asks about many and cannot afford `again`.
 
-        None otherwise: then they must be asked about one by one. Nothing is remembered, see `remember`.
+        A new key is added to the keys seen. All this holds before `end_ms`, in the same show, for `room` new keys.
         """
-        sources = {event.source for event in events}
-        if len(sources) > 1:
-            return None
-        (source,) = sources
-        ids: list[Any] = [event.id for event in events]
-        try:
-            prefixes = {kind: self._prefixes[source, kind] for kind in set(kinds)}
-            keys = [*map(str.__add__, map(prefixes.__getitem__, kinds), ids)]
-        except (KeyError, TypeError):  # the first of its kind; or an id is None, which it would cost more to look for
-            return None
-        fresh = set(keys)
-        if len(fresh) < len(keys) or not (self._recent.isdisjoint(fresh) and self._before.isdisjoint(fresh)):
-            return None
-        if not MONEY.isdisjoint(prefixes) and not (
-            self._money.isdisjoint(fresh) and self._money_before.isdisjoint(fresh)
-        ):
-            return None
-        return keys
+        return self._ways.get(source, {})
 
-    def remember(self, keys: Sequence[str], kinds: Sequence[type], now_s: int) -> None:
-        """Keys that `keys` gave out, of messages of these types, were seen at `now_s`, all in one span."""
-        if not MONEY.isdisjoint(kinds):
-            told = [*zip(keys, kinds, strict=True)]
-            for key in [key for key, kind in told if kind in MONEY]:
-                self._money_again(key)
-            keys = [key for key, kind in told if kind not in MONEY]
-        if keys:
-            self._move_to(now_s)
-        while keys:
-            room = self._make_room()
-            self._recent.update(keys[:room])
-            keys = keys[room:]
+    @property
+    def room(self) -> int:
+        """How many more keys may be remembered before older ones are forgotten early."""
+        return KEYS_MAX // 2 - max(len(self._recent), len(self._money))
+
+    def _way(self, source: str | None, kind: type) -> Way:
+        try:
+            return self._ways[source][kind]
+        except KeyError:
+            pass
+        sets = (self._money, self._money_before) if kind in MONEY else (self._recent, self._before)
+        way = self._prefix(source, kind), *sets
+        if (source, kind) in self._prefixes:
+            self._ways.setdefault(source, {})[kind] = way
+        return way
 
     def _move_to(self, now_s: int) -> None:
         """It is second `now_s` of room time: what is older than the span before this one is forgotten."""
@@ -87,18 +76,19 @@ class Seen:
             self._before = self._recent if span == self._span + 1 else set()
             self._recent = set()
             self._span = span
+            self._ways.clear()
 
     @property
     def end_ms(self) -> int:
         """Room time at which the present span is over."""
         return (self._span + 1) * DEDUPE_S * 1000
 
-    def _make_room(self) -> int:
-        """How many more keys may be remembered; at least one."""
-        if len(self._recent) >= KEYS_MAX // 2:
-            self.forgotten_early += len(self._before)
+    def _start_half(self, kind: type) -> None:
+        if kind in MONEY:
+            self.start_show()
+        else:
             self._before, self._recent = self._recent, set()
-        return KEYS_MAX // 2 - len(self._recent)
+            self._ways.clear()
 
     def _prefix(self, source: str | None, kind: type) -> str:
         try:
@@ -110,19 +100,11 @@ class Seen:
         prefix = self._prefixes[source, kind] = chr(len(self._prefixes))
         return prefix
 
-    def _money_again(self, key: str) -> bool:
-        if key in self._money or key in self._money_before:
-            return True
-        if len(self._money) >= KEYS_MAX // 2:
-            self.forgotten_early += len(self._money_before)
-            self.start_show()
-        self._money.add(key)
-        return False
-
     def start_show(self) -> None:
         """A new show begins; money of the last one is still recognised until the next."""
         self._money_before = self._money
         self._money = set()
+        self._ways.clear()
 
     def snapshot(self) -> dict[str, Any]:
         """All keys as plain data."""
@@ -141,3 +123,4 @@ class Seen:
         self._recent, self._before = set(state["recent"]), set(state["before"])
         self._money, self._money_before = set(state["money"]), set(state["money_before"])
         self._prefixes = {(source, KIND_OF[tag]): chr(number) for number, (source, tag) in enumerate(state["prefixes"])}
+        self._ways = {}

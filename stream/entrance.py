@@ -3,26 +3,30 @@
 What becomes of an event depends on the log alone, never on how many come at a time.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
-
-import msgspec
 
 from stream import events as e
 from stream.clock import RoomClock
 from stream.currency import Currencies
 from stream.dedupe import Seen
 from stream.desk import Desk
-from stream.waiting import LIST_OF, Pane, events_of
+from stream.waiting import ABOUT_PRODUCTS, BARE, CODE, COUNTING, Waiting, more_than_a_row
 
+Events = Sequence[e.RoomEvent]
 _PRICED = e.MONEY | {e.RoomStart}
 _SINGLE = Desk.ARRIVES | {e.RoomStart}  # more happens at their arrival than that they wait
+# Of every other type: its code, whether it is about a product, counts, is money, and may be more than a row.
+_PLAIN = {
+    kind: (code, kind in ABOUT_PRODUCTS, kind in COUNTING, kind in e.MONEY, kind not in BARE)
+    for kind, code in CODE.items()
+    if kind not in _SINGLE
+}
 
 
 class Entrance:
-    """The clock of a room, what it has seen, and what waits for its second to be closed, by second."""
+    """The clock of a room, what it has seen, and what waits for its second to be closed."""
 
     __slots__ = ("clock", "currencies", "duplicates", "seen", "stamped", "waiting")
 
@@ -30,7 +34,7 @@ class Entrance:
         self.clock = RoomClock()
         self.currencies = Currencies()
         self.seen = Seen()
-        self.waiting: dict[int, Pane] = {}
+        self.waiting = Waiting()
         self.duplicates = 0
         self.stamped = 0
 
@@ -44,77 +48,82 @@ class Entrance:
             event = e.settle_time(event, clock.arrived_ms)
         if type(event) in _PRICED:
             self.currencies.judge(event)
-        if event.id is not None and self.seen.again(event, (clock.now_ms or event.ts) // 1000):
+        if self.seen.again(event, (clock.now_ms or event.ts) // 1000):
             self.duplicates += 1
             return None
         if event.stamped:
             self.stamped += 1
         return event
 
-    def plain_keys(self, events: Sequence[e.RoomEvent], kinds: Sequence[type]) -> list[str] | None:
-        """What `flow` wants to know of events, whose types are `kinds`, if all it would do to them is to let them wait.
-
-        None otherwise. That one closes a second, opens one, comes late or at no possible time does not matter.
-        """
-        if not self.clock.newest_ms or not _SINGLE.isdisjoint(kinds):
-            return None
-        if not e.MONEY.isdisjoint(kinds) and not self.currencies.agree(events):
-            return None
-        return self.seen.keys(kinds, events)
-
     def flow(
-        self,
-        events: Sequence[e.RoomEvent],
-        kinds: Sequence[type],
-        keys: Sequence[str],
-        arrived: Sequence[int],
-        start: int,
-        due_ms: int,
-    ) -> int:
-        """As `arrive`, `admit` and `see` for the events from place `start` on, which then wait in their seconds.
+        self, events: Events, arrived: Sequence[int], start: int, closed_ms: int, due_ms: int, lateness_ms: int
+    ) -> tuple[int, int]:
+        """As `arrive`, `admit` and `see` for the events from place `start` on, which then wait for their seconds.
 
-        Returns the place of the first one not taken: the one before it brought room time to `due_ms` (or ids to the
-        end of their span), its own arrival would do so, its time must be mended, or nothing waits in its second yet.
+        Returns the place of the first one not taken: room time is at the end of the next second to be closed (or of the
+        span of ids), or would be with its arrival, its second is closed (`closed_ms` is their end), its time must be
+        mended, it is the first of its source or type, or more happens than that it waits. Then when the next second is
+        due, `due_ms` or earlier. One loop, since every event passes here.
         """
-        limit_ms, now_s = min(due_ms, self.seen.end_ms), self.clock.now_ms // 1000
-        if self.clock.now_ms >= limit_ms:
-            return start
-        stop = self._wait(events, kinds, arrived, start, limit_ms)
-        self.seen.remember(keys[start:stop], kinds[start:stop], now_s)
-        self.stamped += [event.stamped for event in islice(events, start, stop)].count(True)
-        return stop
-
-    def _wait(
-        self, events: Sequence[e.RoomEvent], kinds: Sequence[type], arrived: Sequence[int], start: int, limit_ms: int
-    ) -> int:
-        """One loop of plain names, since every event passes here; it does what `RoomClock` does."""
-        clock, waiting, place = self.clock, self.waiting, start
-        last, now, newest, newest_arrived = clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms
-        lists = map(LIST_OF.__getitem__, islice(kinds, start, None))
-        for event, of, came in zip(islice(events, start, None), lists, islice(arrived, start, None), strict=True):
+        clock, waiting, seen, place = self.clock, self.waiting, self.seen, start
+        limit_ms = min(due_ms, seen.end_ms)
+        last, now, newest = clock.arrived_ms, clock.now_ms, clock.newest_ms
+        if not newest or now >= limit_ms or min(seen.room, waiting.room) < len(events) - start:
+            return start, due_ms
+        ahead = newest - clock.newest_arrived_ms  # of room time before arrivals; mostly below zero
+        earliest_ms, due_after_ms, ahead_max_ms = max(e.TS_MIN_MS, closed_ms), lateness_ms + 1000, e.AHEAD_MAX_MS
+        users, products, sources = waiting.users.of, waiting.products.of, waiting.sources.of
+        source, ways, source_number = None, seen.ways(None), sources[None]
+        rows = waiting.rows
+        event: Any
+        for event, came in zip(islice(events, start, None), islice(arrived, start, None), strict=True):
             if came > last:
-                reached = newest + came - newest_arrived
+                reached = came + ahead
                 if reached > now:
                     if reached >= limit_ms:
                         break
                     now = reached
                 last = came
             ts = event.ts
-            if not e.TS_MIN_MS <= ts <= last + e.AHEAD_MAX_MS:
+            if ts < earliest_ms or (ts > last and ts > last + ahead_max_ms):
                 break
+            kind = type(event)
+            if event.source is not source and event.source != source:
+                if event.source not in sources:  # it has no number before an event is sure to be let in
+                    break
+                source = event.source
+                ways, source_number = seen.ways(source), sources[source]
             try:
-                waiting[ts // 1000][of].append(event)
+                code, about, counts, priced, more = _PLAIN[kind]
+                if priced and not self.currencies.agree(event):
+                    break
+                if (id_ := event.id) is not None:
+                    prefix, newer, older = ways[kind]
+                    key = prefix + id_
+                    if key in newer or key in older:
+                        self.duplicates += 1
+                        place += 1
+                        continue
+                    newer.add(key)
             except KeyError:
                 break
+            what = products[event.product] if about else event.count if counts else 1
+            rows[ts // 1000] += (ts, code, users[event.user], what, source_number)
+            if more and (kind is not e.ViewerJoin or more_than_a_row(event)):
+                waiting.keep(event)
             place += 1
+            if event.stamped:
+                self.stamped += 1
+            if ts + due_after_ms < due_ms:  # nothing waited so early
+                due_ms = ts // 1000 * 1000 + due_after_ms
+                limit_ms = min(due_ms, seen.end_ms)
             if ts >= newest:
-                newest, newest_arrived = ts, last
-                if ts > now:
-                    now = ts
-                    if now >= limit_ms:
-                        break
-        clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms = last, now, newest, newest_arrived
-        return place
+                newest, ahead = ts, ts - last
+                now = max(now, ts)
+            if now >= limit_ms:
+                break
+        clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms = last, now, newest, newest - ahead
+        return place, due_ms
 
     def snapshot(self) -> dict[str, Any]:
         """The entrance as plain data."""
@@ -122,7 +131,7 @@ class Entrance:
             "clock": self.clock.snapshot(),
             "currencies": self.currencies.snapshot(),
             "seen": self.seen.snapshot(),
-            "waiting": [event for pane in self.waiting.values() for event in events_of(pane)],
+            "waiting": self.waiting.snapshot(),
             "counts": [self.duplicates, self.stamped],
         }
 
@@ -131,8 +140,5 @@ class Entrance:
         self.clock.restore(state["clock"])
         self.currencies.restore(state["currencies"])
         self.seen.restore(state["seen"])
-        self.waiting = {}
-        for event in msgspec.convert(state["waiting"], list[e.RoomEvent]):
-            pane = self.waiting.setdefault(event.ts // 1000, defaultdict(list))
-            pane[LIST_OF[type(event)]].append(event)
+        self.waiting.restore(state["waiting"])
         self.duplicates, self.stamped = state["counts"]

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from stream import loops
+from stream.audience import longer
 from stream.catalogue import Product
 from stream.events import (
     CartAdd,
@@ -17,7 +20,10 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
+from stream.loops import NONE, Ints, Lines
+from stream.names import NOBODY, Names
 from stream.panes import Panes
+from stream.waiting import CODE, KINDS
 
 (
     EXPOSES,
@@ -85,19 +91,28 @@ class Stock(msgspec.Struct, gc=False, array_like=True):
             self.zero_since_ms = ts
 
 
-PRODUCTS_MAX = 10_000  # products a room keeps; events of further ones count for the room alone
+_SERIES = np.full((len(KINDS), 2), NONE, np.int64)  # by kind of event, what it counts in and its user
+_SERIES[CODE[ProductExpose]] = EXPOSES, EXPOSED
+_SERIES[CODE[ProductClick]] = CLICKS, CLICKERS
+_SERIES[CODE[CartAdd]] = CARTS, CARTERS
+# What lines of orders count in: pieces, amount, lines without an order, orders, users, and the orders they pair with.
+_LINES: dict[type, Lines] = {
+    OrderCreated: (UNITS_CREATED, GMV_CREATED, NAMELESS_CREATED, ORDERS_CREATED, CREATORS, NONE),
+    OrderPaid: (UNITS_PAID, GMV_PAID, NAMELESS_PAID, ORDERS_PAID, BUYERS, REFUNDS),
+    OrderRefunded: (NONE, REFUNDED, NAMELESS_REFUNDED, REFUNDS, NONE, ORDERS_PAID),
+}
 
 
 class Shelf:
     """Every product of the room, by id. Seconds are those of the room's buckets."""
 
     __slots__ = (
-        "_amounts",
-        "_last",
-        "_moves",
+        "_names",
         "_places",
+        "_touched",
         "daily_sales",
         "full",
+        "numbers",
         "opening",
         "panes",
         "pin_ts",
@@ -105,15 +120,12 @@ class Shelf:
         "pitch_peak",
         "refunded_paid",
         "stocks",
-        "touched_s",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._forget()
         self.panes = Panes(N_PRODUCT_SERIES)
-        self._places: list[int] = []  # what the second being closed adds, not yet in the panes: see `settle`
-        self._amounts: list[int] = []
-        self._moves: list[tuple[int, int]] = []
-        self._last: dict[int, dict[str, dict[str, int]]] = {}  # series -> product -> key -> second
         self.stocks: dict[str, Stock] = {}
         self.daily_sales: dict[str, int] = {}  # as the catalogue states them
         self.opening: dict[str, int] = {}  # opening stock as the catalogue states it
@@ -122,21 +134,24 @@ class Shelf:
         self.pitch_peak: int | None = None  # most orders in 60 s since the pin
         self.refunded_paid: dict[str, int] = {}  # product -> orders of this show paid and refunded
         self.full = False  # whether products had to be left out
-        self.touched_s: dict[str, int] = {}  # product -> newest second with anything about it
 
     def start(self, second: int) -> None:
         """A new show begins at `second`; stock readings are facts of the back office and stay."""
         self.panes.start(second)
-        self._last = {}
         self.pinned = None
         self.pin_ts = 0
         self.pitch_peak = None
         self.refunded_paid = {}
         self.full = False
-        self.touched_s = {}
+        self._forget()
         for product, stock in self.stocks.items():
             stock.opening, stock.refills, stock.lines_since = stock.pieces, 0, 0
-            self.touched_s[product] = second
+            self._touch(product, second)
+
+    def _forget(self) -> None:
+        self.numbers: dict[str, int] = {}  # by product, in the order of appearance in the show
+        self._places: Ints = np.full(1, NONE, np.int64)  # by number; that of nobody has none
+        self._touched: Ints = np.zeros(1, np.int64)  # by number, the newest second with anything about it
 
     def know(self, products: Iterable[Product]) -> None:
         """The catalogue as it is from now on; stock and sales of a product's variants add up."""
@@ -147,131 +162,69 @@ class Shelf:
             if product.daily_sales is not None:
                 self.daily_sales[product.product] = self.daily_sales.get(product.product, 0) + product.daily_sales
 
-    def _touch(self, product: str, second: int) -> bool:
-        """Something happened to `product`; False when there are too many products to keep it."""
-        if product not in self.touched_s and len(self.touched_s) >= PRODUCTS_MAX:
+    def _new(self, product: str, number: int) -> bool:
+        """The product appears; False when there are too many to keep it."""
+        if number == NOBODY:
             self.full = True
             return False
-        self.touched_s[product] = max(second, self.touched_s.get(product, 0))
+        self._make_room()
+        self._places[number] = self.panes.place(product)
+        self.numbers[product] = number
         return True
 
-    def _add(self, product: str, series: int, second: int, amount: int) -> None:
-        if second < self.panes.end_s - 1:
-            self.panes.add(product, series, second, amount)
-            return
-        self._places.append(self.panes.place(product) + series)
-        self._amounts.append(amount)
+    def _touch(self, product: str, second: int) -> bool:
+        """Something happened to the product; False when there are too many to keep it."""
+        number = self._names.number(product)
+        if product not in self.numbers and not self._new(product, number):
+            return False
+        self._touched[number] = max(second, self._touched[number])
+        return True
 
-    def _see(self, series: int, product: str, key: str | None, second: int) -> None:
-        if key is None:
-            return
-        last = self._last.setdefault(series, {}).setdefault(product, {})
-        before = last.get(key)
-        if before is None:
-            self._add(product, series, second, 1)
-        elif before >= second:
-            return
-        elif second < self.panes.end_s - 1:
-            self.panes.add(product, series, before, -1, shown=False)
-            self.panes.add(product, series, second, 1, shown=False)
-        else:
-            self._moves.append((self.panes.place(product) + series, before))
-        last[key] = second
+    def _make_room(self) -> None:
+        """For every product with a number."""
+        products = len(self._names)
+        if products >= len(self._places):
+            self._places = np.concatenate([self._places, np.full(products + 1, NONE)])
+            self._touched = longer(self._touched, len(self._places) - 1)
 
-    def settle(self) -> None:
-        """All events of the second being closed were taken: what they add goes into the panes, in one go."""
-        if self._places:
-            self.panes.add_newest(self._places, self._amounts)
-            self._places, self._amounts = [], []
-        if self._moves:
-            self.panes.move_newest(self._moves)
-            self._moves = []
+    def count(self, rows: Ints, second: int) -> None:
+        """Those of rows that are about a product: shown, clicked or put into a cart."""
+        self._make_room()
+        for number in loops.new_products(rows, _SERIES, self._places).tolist():
+            self._new(str(self._names.name(number)), number)
+        self.panes.count(rows, _SERIES, self._places, self._touched, second)
 
-    def count(
-        self, events: int, people: int, group: Sequence[ProductExpose | ProductClick | CartAdd], second: int
+    @property
+    def touched_s(self) -> dict[str, int]:
+        """The newest second with anything about it, by product in the order of appearance."""
+        seconds: list[int] = self._touched.tolist()
+        return {product: seconds[number] for product, number in self.numbers.items()}
+
+    def lines(
+        self,
+        events: Sequence[OrderCreated | OrderPaid | OrderRefunded],
+        orders: Sequence[int],
+        users: Sequence[int],
+        second: int,
+        counts_stock: bool,
     ) -> None:
-        """Events of one type, each about a product: one more of the series `events`, and of `people` distinct users."""
-        panes = self.panes
-        if second < panes.end_s - 1 or len(self.touched_s) + len(group) > PRODUCTS_MAX:
-            for event in group:
-                if self._touch(event.product, second):
-                    self._add(event.product, events, second, 1)
-                    self._see(people, event.product, event.user, second)
-            return
-        last, place_of = self._last.setdefault(people, {}), panes.place_of
-        added: list[int] = []
-        for event in group:
-            product, user = event.product, event.user
-            try:
-                place, users = place_of[product], last[product]
-            except KeyError:
-                place, users = panes.place(product), last.setdefault(product, {})
-            added.append(place + events)
-            if user is None:
+        """Order lines of one type, their orders and users by number; `counts_stock`: they tell how stock sells."""
+        lines = []
+        for event, order, user in zip(events, orders, users, strict=True):
+            if event.product is None:
                 continue
-            before = users.get(user)
-            if before is None:
-                added.append(place + people)
-            elif before < second:
-                self._moves.append((place + people, before))
-            else:
+            number = self._names.number(event.product)
+            if event.product not in self.numbers and not self._new(event.product, number):
                 continue
-            users[user] = second
-        self._places += added
-        self._amounts += [1] * len(added)
-        self.touched_s.update(dict.fromkeys([event.product for event in group], second))
-
-    def created(self, event: OrderCreated, second: int) -> None:
-        """A line of an order that was placed."""
-        if event.product is None:
-            return
-        self._order(event, second, UNITS_CREATED, GMV_CREATED, NAMELESS_CREATED, ORDERS_CREATED, CREATORS)
-        stock = self.stocks.get(event.product)
-        if stock is not None:
-            stock.lines_since += 1
-
-    def paid(self, event: OrderPaid, second: int, counts_stock: bool) -> None:
-        """A line of an order that was paid; `counts_stock` where creations are not sent."""
-        if event.product is None:
-            return
-        self._order(event, second, UNITS_PAID, GMV_PAID, NAMELESS_PAID, ORDERS_PAID, BUYERS)
-        stock = self.stocks.get(event.product)
-        if counts_stock and stock is not None:
-            stock.lines_since += 1
-
-    def _order(
-        self, event: OrderCreated | OrderPaid, second: int, units: int, gmv: int, lines: int, orders: int, people: int
-    ) -> None:
-        product = event.product
-        assert product is not None
-        if not self._touch(product, second):
-            return
-        add = self._add
-        add(product, units, second, event.qty)
-        add(product, gmv, second, event.amount)
-        if event.order is None:
-            add(product, lines, second, 1)
-        if orders == ORDERS_PAID:
-            self._match(product, event.order, ORDERS_PAID, REFUNDS)
-        self._see(orders, product, event.order, second)
-        self._see(people, product, event.user, second)
-
-    def _match(self, product: str, order: str | None, here: int, there: int) -> None:
-        """Before an order is seen `here` for the first time: is it the pair of one `there`?"""
-        if order is None or order in self._last.get(here, {}).get(product, ()):
-            return
-        if order in self._last.get(there, {}).get(product, ()):
-            self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
-
-    def refunded(self, event: OrderRefunded, second: int) -> None:
-        """A line of an order that was paid back."""
-        if event.product is None or not self._touch(event.product, second):
-            return
-        self._add(event.product, REFUNDED, second, event.amount)
-        self._match(event.product, event.order, REFUNDS, ORDERS_PAID)
-        self._see(REFUNDS, event.product, event.order, second)
-        if event.order is None:
-            self._add(event.product, NAMELESS_REFUNDED, second, 1)
+            lines.append((number, order, user, event.qty, event.amount))
+            if counts_stock and event.product in self.stocks:
+                self.stocks[event.product].lines_since += 1
+        if lines:
+            series = _LINES[type(events[0])]
+            found = self.panes.lines(np.array(lines, np.int64), series, self._places, self._touched, second)
+            for number in found:
+                product = str(self._names.name(number))
+                self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""
@@ -317,7 +270,6 @@ class Shelf:
         """The shelf as plain data."""
         return {
             "panes": self.panes.snapshot(),
-            "last": list(self._last.items()),
             "stocks": {product: msgspec.to_builtins(stock) for product, stock in self.stocks.items()},
             "opening": self.opening,
             "daily_sales": self.daily_sales,
@@ -326,15 +278,15 @@ class Shelf:
             "pitch_peak": self.pitch_peak,
             "refunded_paid": self.refunded_paid,
             "full": self.full,
-            "touched_s": self.touched_s,
+            "touched": list(self.touched_s.items()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The shelf as it stood when `state` was taken."""
         self.panes.restore(state["panes"])
-        self._last = dict(state["last"])
         self.stocks = msgspec.convert(state["stocks"], dict[str, Stock])
         self.opening, self.daily_sales = state["opening"], state["daily_sales"]
         self.pinned, self.pin_ts = state["pinned"], state["pin_ts"]
         self.pitch_peak, self.refunded_paid, self.full = state["pitch_peak"], state["refunded_paid"], state["full"]
-        self.touched_s = state["touched_s"]
+        for product, second in state["touched"]:
+            self._touch(product, second)

@@ -20,11 +20,11 @@ from stream.recap import Recap
 from stream.show import Show, recap
 from stream.tally import Tally
 from stream.view import Before, Line, RoomView
-from stream.waiting import LIST_OF, TOLD, Pane, events_of, in_order, pane_of, take_before
+from stream.waiting import TOLD, Moment, Waiting
 from stream.worst import BENCHMARKS
 
 NEVER_MS = 1 << 62
-FEW = 8  # events up to which one by one is quicker than to look at all of them first: 3 us each against 5 at two
+FEW = 3  # events from which on one loop for all is quicker than one by one
 ALIVE_S = 1_200  # after the last event: the ten minutes, and the ten before them, still change
 
 
@@ -63,7 +63,7 @@ class RoomState:
         self.config = config
         self._entrance = Entrance()
         self.clock = self._entrance.clock
-        self.tally = Tally(config.online_source, config.sources)
+        self.tally = Tally(config.online_source, config.sources, self._entrance.waiting)
         self.desk = Desk(room, playbook, config.language)
         self.show: Show | None = None
         self.late = 0
@@ -103,10 +103,11 @@ class RoomState:
             self._answer(admitted)
         if ts >= clock.newest_ms:
             clock.see(ts)
-        try:
-            self._waiting[ts // 1000][LIST_OF[kind]].append(admitted)
-        except KeyError:
-            self._first_of_second(admitted, ts // 1000)
+        if ts // 1000 < self.tally.buckets.end_s:
+            self._straggler(admitted, ts // 1000)
+            return True
+        self._waiting.add(admitted)
+        self._due_ms = min(self._due_ms, (ts // 1000 + 1) * 1000 + self.config.lateness_ms)
         return True
 
     def apply_all(self, events: Sequence[e.RoomEvent], arrived: Sequence[int]) -> list[tuple[int, Exception]]:
@@ -115,12 +116,12 @@ class RoomState:
         Returns the places of those that could not be taken, each with its RejectedEvent, or with a fault of ours.
         """
         faults: list[tuple[int, Exception]] = []
-        kinds = [*map(type, events)]
-        keys = self._entrance.plain_keys(events, kinds) if len(events) > FEW else None
         place = 0
         while True:
-            if keys is not None:
-                place = self._entrance.flow(events, kinds, keys, arrived, place, self._due_ms)
+            if len(events) >= FEW:
+                place, self._due_ms = self._entrance.flow(
+                    events, arrived, place, self.at_ms, self._due_ms, self.config.lateness_ms
+                )
             if place == len(events):
                 return faults
             try:
@@ -137,26 +138,19 @@ class RoomState:
 
     def finish(self) -> None:
         """No more events will come: close every waiting second; with lines on, say the last one."""
-        if self._waiting:
-            self._final_s = max(self._waiting)
+        last_s = self._waiting.last_s()
+        if last_s is not None:
+            self._final_s = last_s
             self._close_until(self._final_s + 1)
         if self.config.line_every_s and self._started and self._lined_s != self.tally.buckets.end_s:
             self._say_line(every_product=True)
-
-    def _first_of_second(self, event: e.RoomEvent, second: int) -> None:
-        """No event of this second waits: it is a straggler of a closed one, or opens a list of its own."""
-        if second < self.tally.buckets.end_s:
-            self._straggler(event, second)
-            return
-        self._waiting[second] = pane_of([event])
-        self._due_ms = min(self._due_ms, (second + 1) * 1000 + self.config.lateness_ms)
 
     def _straggler(self, event: e.RoomEvent, second: int) -> None:
         if self.show is not None and event.ts < self.show.show_ms and not isinstance(event, e.RoomStart):
             self.foreign += 1
             return
         self.late += 1
-        self._take(pane_of([event]), second)
+        self._take(self._waiting.moment(event), second)
 
     # --- closing
 
@@ -170,24 +164,26 @@ class RoomState:
         """When the next second is to be closed: the next one, or where nothing is alive the first one waiting."""
         second = self.tally.buckets.end_s
         if not self._started or self._asleep(second):
-            if not self._waiting:
+            first_s = self._waiting.first_s()
+            if first_s is None:
                 self._due_ms = NEVER_MS
                 return
-            second = min(self._waiting) if not self._started else second
+            second = first_s if not self._started else second
         self._due_ms = (second + 1) * 1000 + self.config.lateness_ms
 
     def _close_until(self, due_s: int) -> None:
         waiting, buckets = self._waiting, self.tally.buckets
         while buckets.end_s < due_s:
             if not self._started:
-                first_s = min(waiting, default=due_s)
-                if first_s >= due_s:
+                first_s = waiting.first_s()
+                if first_s is None or first_s >= due_s:
                     return
-                self._start_show(min(event.ts for event in events_of(waiting[first_s])), first_s)
+                self._start_show(waiting.first_ms(), first_s)
             if self._asleep(buckets.end_s):
-                if not waiting:
+                first_s = waiting.first_s()
+                if first_s is None:
                     return
-                next_s = min(due_s, *waiting)
+                next_s = min(due_s, first_s)
                 if next_s - buckets.end_s > ALIVE_S:
                     self._skip(next_s - buckets.end_s)
                     continue
@@ -206,11 +202,10 @@ class RoomState:
     def _close_second(self, second: int) -> None:
         tally = self.tally
         tally.begin_second()
-        pane = self._waiting.pop(second, None)
-        if pane is not None:
+        moment = self._waiting.take(second)
+        if moment is not None:
             self._last_event_s = second
-            in_order(pane)
-            self._take(pane, second)
+            self._take(moment, second)
         tally.end_second()
         self._before.keep(tally)
         self.closed += 1
@@ -225,25 +220,23 @@ class RoomState:
         if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < ALIVE_S:
             self._say_line(every_product=second == self._final_s)
 
-    def _take(self, pane: Pane, second: int) -> None:
-        """Events of one second, in order; where a show begins among them they are parted."""
-        starts = [event for event in pane[TOLD] if type(event) is e.RoomStart] if TOLD in pane else []
-        for start in starts:
+    def _take(self, moment: Moment, second: int) -> None:
+        """Events of one second; where a show begins among them they are parted."""
+        for start in [event for event in moment.pane.get(TOLD, ()) if type(event) is e.RoomStart]:
             if self.show is None or start.ts > self.show.show_ms:
-                self._take_part(take_before(pane, start.ts), second)
-                self._start_show(start.ts, second)
+                self._take_part(moment.take_before(start.ts), second)
+                self._start_show(start.ts, second, moment)
             elif not self.show.started:  # events came in before the start they belong to
                 self.show.show_ms = start.ts
-        self._take_part(pane, second)
+        self._take_part(moment, second)
 
-    def _take_part(self, pane: Pane, second: int) -> None:
-        if not pane:
+    def _take_part(self, moment: Moment, second: int) -> None:
+        if not len(moment.rows):
             return
-        self.tally.take(pane, second)
-        if TOLD in pane:
-            for event in pane[TOLD]:
-                if type(event) in _MATTER:
-                    self._matter(event, second)
+        self.tally.take(moment, second)
+        for event in moment.pane.get(TOLD, ()):
+            if type(event) in _MATTER:
+                self._matter(event, second)
 
     def _matter(self, event: e.RoomEvent, second: int) -> None:
         """Events that are more than a count."""
@@ -264,8 +257,8 @@ class RoomState:
         if kind in _TOLD and self.show is not None:
             self.show.take(event)
 
-    def _start_show(self, show_ms: int, second: int) -> None:
-        """A show begins at `show_ms`; from here on everything counts for it."""
+    def _start_show(self, show_ms: int, second: int, moment: Moment | None = None) -> None:
+        """A show begins at `show_ms`; from here on everything counts for it, first what is left in `moment`."""
         buckets = self.tally.buckets
         closing = buckets.edge_s > buckets.end_s
         start_s = second if not self._started else buckets.end_s
@@ -276,6 +269,7 @@ class RoomState:
             if self.show.started or not self.tally.known.seen <= _BEFORE_A_SHOW:
                 self._out.append(ShowEnded(self.recap()))
             self._entrance.seen.start_show()
+        self._waiting.forget(*([] if moment is None else [moment.rows]))
         self.tally.start_show(start_s)
         self._before.start(start_s)
         self._started = True
@@ -323,7 +317,7 @@ class RoomState:
         return out
 
     @property
-    def _waiting(self) -> dict[int, Pane]:
+    def _waiting(self) -> Waiting:
         return self._entrance.waiting
 
     @property

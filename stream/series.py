@@ -58,20 +58,6 @@ A series is an index into a column of `Buckets`.
     REFUNDS,
 ) = range(51)
 N_SERIES = 51
-DISTINCT = (
-    VIEWERS,
-    CHATTERS,
-    INTERACTORS,
-    FOLLOWERS,
-    FANS,
-    EXPOSED,
-    CLICKERS,
-    CARTERS,
-    CREATORS,
-    BUYERS,
-    RETURNING,
-    ORDERS_CREATED,
-    ORDERS_PAID,
-    REFUNDS,
-)
+PEOPLE = range(VIEWERS, RETURNING + 1)
+ORDERS = range(ORDERS_CREATED, REFUNDS + 1)
 SHORT = {30: SHORT_30, 60: SHORT_60, 180: SHORT_180, 300: SHORT_300}

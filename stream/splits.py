@@ -6,11 +6,11 @@ Joins and money belong where they happened: to the join's own value, to the part
 that is on at the end of that second.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from stream import series as s
 from stream.events import AdSpend, OrderPaid, ViewerJoin
+from stream.names import NOBODY
 from stream.panes import Panes
 from stream.windows import NEVER, Distinct
 
@@ -29,9 +29,9 @@ class Splits:
 
     def __init__(self) -> None:
         self.panes = Panes(N_SPLIT_SERIES)
-        self.belongs: dict[str, tuple[str, ...]] = {}  # user -> parts
+        self.belongs: dict[int, tuple[str, ...]] = {}  # user -> parts
         self.scene: str | None = None
-        self.scenes: dict[str, dict[str, set[str]]] = {}  # scene -> set name -> users seen in it
+        self.scenes: dict[str, dict[str, set[int]]] = {}  # scene -> set name -> users seen in it
         self.full = False
         self._kept: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for all users of the same parts
         self._plans: dict[str, tuple[str, ...]] = {}  # ad plan -> parts its newest spend names
@@ -46,8 +46,8 @@ class Splits:
         self._kept = {}
         self._plans = {}
 
-    def join(self, event: ViewerJoin, second: int, people: dict[int, Distinct]) -> None:
-        """A join; its user now belongs to the parts it names."""
+    def join(self, event: ViewerJoin, user: int, second: int, people: Distinct) -> None:
+        """A join; its user, by number, now belongs to the parts it names."""
         parts = self._parts(event)
         for part in parts:
             self.panes.add(part, JOINS, second, 1)
@@ -55,8 +55,8 @@ class Splits:
             plan = self._part("plan", event.ref)
             for part in dict.fromkeys([plan, *self._plans.get(event.ref, ())]):
                 self.panes.add(part, JOINS, second, 1)
-        if parts and event.user is not None:
-            self._move(event.user, parts, people)
+        if parts and user != NOBODY:
+            self._move(user, parts, people)
 
     def _parts(self, event: ViewerJoin) -> list[str]:
         parts = []
@@ -79,7 +79,7 @@ class Splits:
         self.full = True
         return f"{kind}={OTHER}"
 
-    def _move(self, user: str, parts: list[str], people: dict[int, Distinct]) -> None:
+    def _move(self, user: int, parts: list[str], people: Distinct) -> None:
         """`user` belongs to `parts`, and of other kinds to what they belonged to before."""
         before = self.belongs.get(user, ())
         kinds = {part.partition("=")[0] for part in parts}
@@ -88,8 +88,8 @@ class Splits:
             return
         self.belongs[user] = self._kept.setdefault(now, now)
         for series, split in PEOPLE.items():
-            last = people[series].last.get(user)
-            if last is not None:
+            last = people.seen_in(series, user)
+            if last != NEVER:
                 for part in before:
                     if part not in now:
                         self.panes.add(part, split, last, -1)
@@ -97,7 +97,7 @@ class Splits:
                     if part not in before:
                         self.panes.add(part, split, last, 1)
 
-    def seen(self, series: int, user: str, before: int, second: int) -> None:
+    def seen(self, series: int, user: int, before: int, second: int) -> None:
         """A user was seen at `second` by one of the distinct counts of PEOPLE, last at `before` (or NEVER)."""
         split = PEOPLE[series]
         if self.scene is not None:
@@ -109,7 +109,7 @@ class Splits:
                 self.panes.add(part, split, before, -1, shown=False)
                 self.panes.add(part, split, second, 1, shown=False)
 
-    def in_scene(self, split: int, user: str) -> None:
+    def in_scene(self, split: int, user: int) -> None:
         """A user was seen while the present scene is on."""
         if self.scene is not None:
             users = self.scenes.setdefault(self.scene, {}).setdefault(str(split), set())
@@ -129,10 +129,9 @@ class Splits:
         if self.scene is not None:
             self.panes.add(self.scene, JOINS, second, joins)
 
-    def paid(self, event: OrderPaid, second: int) -> None:
+    def paid(self, event: OrderPaid, user: int, second: int) -> None:
         """A payment counts for the payer's parts, the scene, and the ad channel the order names."""
-        parts: Iterable[str] = self.belongs.get(event.user, ()) if event.user is not None else ()
-        for part in parts:
+        for part in self.belongs.get(user, ()):
             self.panes.add(part, GMV_PAID, second, event.amount)
         if self.scene is not None:
             self.panes.add(self.scene, GMV_PAID, second, event.amount)

@@ -1,96 +1,69 @@
 """Takes the events of a closing second, or a straggler, into sums, sessions, shelf and sources. It decides nothing."""
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from operator import itemgetter
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from stream import events as e
-from stream import products
+from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.numbers import CHANNEL, FROM, RETURNING, USER, Known, named
+from stream.kinds import ABOUT_PRODUCTS, AMOUNTS, JOIN, LEAVE, MARKS, ONE_EACH, WITH_USER, mark
+from stream.loops import KIND, SOURCE, TS, USER, Ints
+from stream.names import NOBODY, Names
+from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
+from stream.numbers import USER as ANY_USER
 from stream.products import Shelf
 from stream.sources import SOURCES_MAX, Silence, Sources
-from stream.splits import PEOPLE, Splits
-from stream.waiting import SESSION, TOLD, Pane
-from stream.windows import NEVER, SAME, Buckets, Distinct, settle
+from stream.splits import Splits
+from stream.waiting import CODE, KINDS, TOLD, USERS_MAX, Moment, Pane, Waiting
+from stream.windows import Buckets, Distinct
 
-USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
-_INTERACTIONS = frozenset({e.Chat, e.Like, e.Share, e.Follow})
-NAMED = {kind: named(tag) for kind, tag in e.TAG_OF.items()}
+_WHO = {s.VIEWERS: None, s.CLICKERS: e.ProductClick, s.BUYERS: e.OrderPaid}  # of the splits' people; None: of any event
 
 
-class Group:
-    """The events of one type in a second, the users they name, and the same without repeats."""
-
-    __slots__ = ("events", "people", "users")
-
-    def __init__(self, events: list[Any]) -> None:
-        self.events = events
-        self.users = [event.user for event in events]
-        self.people = set(self.users)
-        if None in self.people:
-            self.people.discard(None)
-            self.users = [user for user in self.users if user is not None]
-
-
-Groups = dict[type, Group]
-
-
-def _groups(pane: Pane) -> Groups:
+def _by_type(pane: Pane) -> dict[type, list[Any]]:
     """The events of a pane by type, in the order of its lists."""
-    found: dict[type, list[Any]] = {}
-    for kind, events in pane.items():
-        if kind is not SESSION and kind is not TOLD:
-            found[kind] = events
-            continue
-        for event in events:
-            found.setdefault(type(event), []).append(event)
-    return {kind: Group(events) for kind, events in found.items()}
+    found = {kind: events for kind, events in pane.items() if kind is not TOLD}
+    for event in pane.get(TOLD, ()):
+        found.setdefault(type(event), []).append(event)
+    return found
 
 
 class Tally:
     """Everything a show counts. `take` is the only way in; times are the room's seconds."""
 
-    def __init__(self, online_source: str | None, declared: frozenset[str]) -> None:
+    def __init__(self, online_source: str | None, declared: frozenset[str], waiting: Waiting) -> None:
+        self.users = waiting.users
+        self._source_names = waiting.sources
         self.buckets = Buckets(s.N_SERIES)
-        self.distinct = {series: Distinct(series, USERS_MAX) for series in s.DISTINCT}
+        self.people = Distinct(s.PEOPLE[0], len(s.PEOPLE), self.buckets)
+        self.orders = Distinct(s.ORDERS[0], len(s.ORDERS), self.buckets)
         self.sessions = Sessions(self.buckets)
         self.online = Online(online_source)
-        self.shelf = Shelf()
+        self.shelf = Shelf(waiting.products)
         self.splits = Splits()
         self.sources = Sources(declared)
         self.silent: tuple[Silence, ...] = ()
         self.masking: dict[str | None, Masking] = {}
         self.known = Known()
+        self._told: tuple[object, ...] = ()  # what `known` was made of, besides what was seen
         self.speech_ms: int | None = None
         self.order_ms: int | None = None
         self.quiet_scene = False
         self.refunded_paid = 0  # orders of this show that were paid and refunded
         self._combos: dict[str, int] = {}
-        self._familiar: set[type] = set()  # event types, and those with a user, that `known` holds
-        self._named: set[type] = set()
-        self._viewers = self.distinct[s.VIEWERS]
-        self._interactors = self.distinct[s.INTERACTORS]
+        self._order_names = Names(USERS_MAX)
+        self._familiar: set[int] = set()  # kinds of events, and those with a user, that `known` holds
+        self._named: set[int] = set()
         # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
-        self._handlers: dict[type, Callable[[Group, int], None]] = {
+        self._handlers: dict[type, Callable[[list[Any], int], None]] = {
             e.AdSpend: self._spent,
-            e.ViewerJoin: self._join,
-            e.ViewerLeave: lambda group, second: self.buckets.add(s.LEAVES, second, len(group.events)),
+            e.ViewerJoin: self._whence,
             e.ViewerCount: self._count,
-            e.RoomExposure: lambda group, second: self._sum(s.EXPOSURES, [one.count for one in group.events], second),
-            e.Like: self._like,
-            e.Follow: lambda group, second: self._people(s.FOLLOWS, s.FOLLOWERS, group, second),
-            e.Share: lambda group, second: self.buckets.add(s.SHARES, second, len(group.events)),
-            e.FanclubJoin: lambda group, second: self._people(s.FANCLUB_JOINS, s.FANS, group, second),
             e.Gift: self._gift,
-            e.PrivateJoin: lambda group, second: self.buckets.add(s.PRIVATE_JOINS, second, len(group.events)),
-            e.Chat: lambda group, second: self._people(s.CHATS, s.CHATTERS, group, second),
-            e.ProductExpose: self._expose,
-            e.ProductClick: self._click,
-            e.CartAdd: self._cart,
             e.OrderCreated: self._created,
             e.OrderPaid: self._paid,
             e.OrderRefunded: self._refunded,
@@ -103,12 +76,14 @@ class Tally:
         self.buckets.start(second)
         self.shelf.start(second)
         self.splits.start(second)
-        for distinct in self.distinct.values():
+        self._order_names.clear()
+        for distinct in (self.people, self.orders):
             distinct.clear()
         self.sessions.clear()
         self.online.clear()
         self.masking = {}
         self.known = Known()
+        self._told = ()
         self._familiar, self._named = set(), set()
         self.speech_ms = self.order_ms = None
         self.quiet_scene = False
@@ -122,64 +97,95 @@ class Tally:
         self.shelf.panes.step()
         self.splits.panes.step()
 
-    def take(self, pane: Pane, second: int) -> None:
-        """Events of the second being closed, in order, or a straggler of an earlier one."""
-        groups = _groups(pane)
-        if not groups.keys() <= self._familiar:
-            for kind in groups:
-                self._learn(e.TAG_OF[kind])
-            self._familiar |= groups.keys()
-        if e.SceneStart in groups:
-            self._scene(groups[e.SceneStart].events, second)
-        sources = {event.source for group in groups.values() for event in group.events}
-        self._take_users(groups, sources, second)
-        if len(sources) > 1 or None not in sources:
-            self._take_sources(groups, sources)
-        if SESSION in pane:
-            self.sessions.take(pane[SESSION], second)
-        if e.ProductPin in groups or e.ProductUnpin in groups:
-            for event in pane[TOLD]:
-                if isinstance(event, e.ProductPin):
-                    self.shelf.pin(event)
-                elif isinstance(event, e.ProductUnpin):
-                    self.shelf.unpin(event)
+    def take(self, moment: Moment, second: int) -> None:
+        """Events of the second being closed, or a straggler of an earlier one."""
+        rows, lists = moment.rows, _by_type(moment.pane)
+        counts, amounts, with_user = loops.by_kind(rows, len(KINDS)).tolist()
+        self._meet(counts, with_user)
+        if e.SceneStart in lists:
+            self._scene(lists[e.SceneStart], second)
+        if any(with_user):
+            self._take_users(rows, second)
+        self._take_sources(rows)
+        for event in moment.pane.get(TOLD, ()):
+            if isinstance(event, e.ProductPin):
+                self.shelf.pin(event)
+            elif isinstance(event, e.ProductUnpin):
+                self.shelf.unpin(event)
+        self._add_up(counts, amounts, second)
+        if counts[JOIN] or counts[LEAVE]:
+            self.sessions.make_room(len(self.users))
+            self.sessions.take(rows)
+        if any(counts[code] for code in ABOUT_PRODUCTS):
+            self.shelf.count(rows, second)
         for kind, handler in self._handlers.items():
-            if kind in groups:
-                handler(groups[kind], second)
-        self.shelf.settle()
+            if kind in lists:
+                handler(lists[kind], second)
+        self.splits.panes.settle()
 
-    def _take_users(self, groups: Groups, sources: AbstractSet[str | None], second: int) -> None:
-        people = set[str]().union(*[group.people for group in groups.values()])
-        if not people:
-            return
-        self._learn(USER)
-        self._see(self._viewers, people, second)
-        self._mask(groups, sources, people)
-        active: set[str] = set()
-        for kind, group in groups.items():
-            if kind in _INTERACTIONS:
-                active |= group.people
-            if group.people and kind not in self._named:
-                self._named.add(kind)
-                self._learn(NAMED[kind])
-        if active:
-            self._see(self._interactors, active, second)
+    def _meet(self, counts: list[int], with_user: list[int]) -> None:
+        """Event types of which some came, and some with a user, are known from now on."""
+        came = {code for code, n in enumerate(counts) if n}
+        for code in came - self._familiar:
+            self._learn(e.TAG_OF[KINDS[code]])
+        self._familiar |= came
+        if not came <= self._named:
+            for code in came - self._named:
+                if with_user[code]:
+                    self._named.add(code)
+                    self._learn(ANY_USER)
+                    self._learn(WITH_USER[code])
 
-    def _mask(self, groups: Groups, sources: AbstractSet[str | None], people: AbstractSet[str]) -> None:
-        """Who is behind the events of each source."""
-        if len(sources) == 1:
-            users = [user for group in groups.values() for user in group.users]
-            self._masking_of(*sources).take_all(users, people)
-            return
-        by_source: dict[str | None, list[str]] = {}
-        for group in groups.values():
-            for event in group.events:
-                if event.user is not None:
-                    by_source.setdefault(event.source, []).append(event.user)
-        for source in sorted(by_source, key=lambda source: (source is not None, source)):  # an order replays share
-            self._masking_of(source).take_all(by_source[source], set(by_source[source]))
+    def _add_up(self, counts: list[int], amounts: list[int], second: int) -> None:
+        add = self.buckets.add
+        for code, series in ONE_EACH:
+            if counts[code]:
+                add(series, second, counts[code])
+        for code, series in AMOUNTS:
+            if amounts[code]:
+                add(series, second, amounts[code])
+        if counts[JOIN] and self.splits.scene is not None:
+            self.splits.joined_scene(second, counts[JOIN])
 
-    def _masking_of(self, source: str | None) -> Masking:
+    def _take_users(self, rows: Ints, second: int) -> None:
+        """Who did something, of events of which some have a user."""
+        self.people.make_room(len(self.users))
+        if self.splits.alive:
+            self._tell_splits(rows, second)
+        if second < self.buckets.end_s:
+            self.people.see_late(rows[:, USER], MARKS[rows[:, KIND]], second)
+        else:
+            self.people.see_users(rows, MARKS)
+        for number in self._sources_of(rows, rows[:, USER] != NOBODY):
+            self._masking_of(number).take(rows, number, len(self.users))
+
+    def _sources_of(self, rows: Ints, among: Any) -> list[int]:
+        """The numbers of the sources of rows; of several, those of the rows `among` alone."""
+        if len(self._source_names) == 0:
+            return [NOBODY]
+        numbers = rows[:, SOURCE]
+        if (numbers == numbers[0]).all():
+            return [int(numbers[0])]
+        found: list[int] = np.unique(numbers[among]).tolist()
+        return found
+
+    def _tell_splits(self, rows: Ints, second: int) -> None:
+        """Whoever is seen later than before counts for the parts of the room they belong to."""
+        for series, kind in _WHO.items():
+            users = np.unique(rows[:, USER] if kind is None else rows[rows[:, KIND] == CODE[kind], USER])
+            users = users[users != NOBODY]
+            for user, before in zip(users.tolist(), self.people.seen_last(series, users), strict=True):
+                if before < second:
+                    self.splits.seen(series, user, before, second)
+
+    def _see(self, distinct: Distinct, keys: Ints, marks: Ints, second: int) -> None:
+        if second < self.buckets.end_s:
+            distinct.see_late(keys, marks, second)
+        else:
+            distinct.see(keys, marks)
+
+    def _masking_of(self, number: int) -> Masking:
+        source = self._source_names.name(number)
         masking = self.masking.get(source)
         if masking is None:
             if len(self.masking) >= SOURCES_MAX:
@@ -187,16 +193,21 @@ class Tally:
             masking = self.masking.setdefault(source, Masking())
         return masking
 
-    def _take_sources(self, groups: Groups, sources: AbstractSet[str | None]) -> None:
-        for source in sorted(source for source in sources if source is not None):
-            told = [
-                (event.ts, kind) for kind, group in groups.items() for event in group.events if event.source == source
-            ]
+    def _take_sources(self, rows: Ints) -> None:
+        if len(self._source_names) == 0:
+            return
+        numbers = rows[:, SOURCE]
+        names = {
+            str(self._source_names.name(one)): one for one in self._sources_of(rows, numbers != NOBODY) if one != NOBODY
+        }
+        for source in sorted(names):
+            told = rows[numbers == names[source]]
+            kinds = [KINDS[code] for code in told[:, KIND]]
             if self.sources.listens(source):
-                for ts, kind in sorted(told, key=itemgetter(0)):
+                for kind, ts in zip(kinds, told[:, TS].tolist(), strict=True):
                     self.sources.take(source, e.TAG_OF[kind], ts)
             else:
-                self.sources.hear(source, {kind for _, kind in told}, max(ts for ts, _ in told))
+                self.sources.hear(source, set(kinds), int(told[-1, TS]))
 
     def end_second(self) -> None:
         """Close the second: what is left at its end, who was seen again, and what may now be known."""
@@ -206,14 +217,13 @@ class Tally:
         if online is not None:
             column[s.ONLINE] = online
             column[s.ONLINE_KNOWN] = 1
-        settle(self.distinct.values(), self.buckets)
         self.buckets.step()
         if self.shelf.pinned is not None:
             self.shelf.watch_pitch("order.created" in self.known.seen)
 
-    def still(self) -> list[int]:
+    def still(self) -> Ints:
         """The sums of a second in which nothing happens, for seconds that are skipped."""
-        column = [0] * s.N_SERIES
+        column = np.zeros(s.N_SERIES, np.int64)
         online = self.people_now()
         if online is not None:
             column[s.ONLINE], column[s.ONLINE_KNOWN] = online, 1
@@ -237,62 +247,39 @@ class Tally:
     def _assess(self, end_ms: int) -> None:
         """Refresh what may be known at `end_ms`; a new record only when something changed, since lines keep it."""
         self.silent = self.sources.silent(end_ms)
+        masked = any(masking.masked for masking in self.masking.values())
+        full = self.users.full, self._order_names.full
+        told = (self.silent, masked, self.online.total is not None, self.online.exact, full)
+        if told == self._told and not self.silent:  # of silent sources more may be heard by now
+            return
+        self._told = told
         blind = self.sources.blind(self.silent)
         blind |= {named(tag) for tag in blind}
-        masked = any(masking.masked for masking in self.masking.values())
-        visits = self.online.total is not None
-        full = frozenset(series for series, distinct in self.distinct.items() if distinct.full)
+        over = frozenset((*(s.PEOPLE if full[0] else ()), *(s.ORDERS if full[1] else ())))
         known = self.known
-        now = Known(known.seen, blind, masked, visits, self.online.exact, full)
+        now = Known(known.seen, blind, masked, self.online.total is not None, self.online.exact, over)
         if now != known:
             self.known = now
 
     # --- one method a type
 
-    def _see(self, distinct: Distinct, users: set[Any], second: int) -> None:
-        if self.splits.alive and distinct.series in PEOPLE:
-            for user in users:
-                before = distinct.see(user, second, self.buckets)
-                if before != SAME:
-                    self.splits.seen(distinct.series, user, before, second)
-        else:
-            distinct.see_all(users, second, self.buckets)
-
-    def _people(self, series: int | None, people: int, group: Group, second: int) -> None:
-        """Count events and, where they have users, people."""
-        if series is not None:
-            self.buckets.add(series, second, len(group.events))
-        if group.people:
-            self._see(self.distinct[people], group.people, second)
-
     def _sum(self, series: int, amounts: list[int], second: int) -> None:
         self.buckets.add(series, second, sum(amounts))
 
-    def _join(self, group: Group, second: int) -> None:
-        events: list[e.ViewerJoin] = group.events
-        self.buckets.add(s.JOINS, second, len(events))
-        if self.splits.scene is not None:
-            self.splits.joined_scene(second, len(events))
-        told = [
-            event for event in events if event.from_ is not None or event.ref is not None or event.segment is not None
-        ]
-        for event in told:
+    def _whence(self, events: list[e.ViewerJoin], second: int) -> None:
+        """Joins that say where they come from."""
+        for event in events:
             if event.from_ is not None:
                 self._learn(FROM)
                 if event.from_ == "ads":
                     self.buckets.add(s.JOINS_ADS, second, 1)
-            self.splits.join(event, second, self.distinct)
+            self.splits.join(event, self.users.number(event.user), second, self.people)
 
-    def _count(self, group: Group, second: int) -> None:
-        self._sum(s.VIEW_RISE, [self.online.take(event) for event in group.events], second)
+    def _count(self, events: list[e.ViewerCount], second: int) -> None:
+        self._sum(s.VIEW_RISE, [self.online.take(event) for event in events], second)
 
-    def _like(self, group: Group, second: int) -> None:
-        events: list[e.Like] = group.events
-        self._sum(s.LIKES, [event.count for event in events], second)
-        self.buckets.add(s.LIKE_MESSAGES, second, len(events))
-
-    def _gift(self, group: Group, second: int) -> None:
-        for event in group.events:
+    def _gift(self, events: list[e.Gift], second: int) -> None:
+        for event in events:
             count, new = event.count, 1
             if event.combo is not None:
                 key = f"{event.source}\n{event.user}\n{event.combo}"
@@ -307,89 +294,84 @@ class Tally:
             if count:
                 self.buckets.add(s.GIFT_VALUE, second, count * event.value)
 
-    def _expose(self, group: Group, second: int) -> None:
-        self._people(s.EXPOSES, s.EXPOSED, group, second)
-        self.shelf.count(products.EXPOSES, products.EXPOSED, group.events, second)
-
-    def _click(self, group: Group, second: int) -> None:
-        self._people(s.CLICKS, s.CLICKERS, group, second)
-        self.shelf.count(products.CLICKS, products.CLICKERS, group.events, second)
-
-    def _cart(self, group: Group, second: int) -> None:
-        self._people(s.CARTS, s.CARTERS, group, second)
-        self.shelf.count(products.CARTS, products.CARTERS, group.events, second)
-
-    def _created(self, group: Group, second: int) -> None:
-        events: list[e.OrderCreated] = group.events
+    def _created(self, events: list[e.OrderCreated], second: int) -> None:
         self._sum(s.UNITS_CREATED, [event.qty for event in events], second)
         self._sum(s.GMV_CREATED, [event.amount for event in events], second)
-        self._people(None, s.CREATORS, group, second)
-        for event in events:
-            self._order(s.ORDERS_CREATED, s.NAMELESS_CREATED, event.order, second)
-            self.shelf.created(event, second)
+        orders = self._orders(s.ORDERS_CREATED, s.NAMELESS_CREATED, events, second)
+        self.shelf.lines(events, orders, self._users_of(events), second, True)
         self.order_ms = max(self.order_ms or 0, events[-1].ts)
 
-    def _paid(self, group: Group, second: int) -> None:
-        events: list[e.OrderPaid] = group.events
+    def _paid(self, events: list[e.OrderPaid], second: int) -> None:
         self._sum(s.UNITS_PAID, [event.qty for event in events], second)
         self._sum(s.GMV_PAID, [event.amount for event in events], second)
         self._sum(s.GMV_NAMED, [event.amount for event in events if event.user is not None], second)
-        self._people(None, s.BUYERS, group, second)
-        counts_stock = "order.created" not in self.known.seen
-        for event in events:
-            self._order(s.ORDERS_PAID, s.NAMELESS_PAID, event.order, second, s.REFUNDS)
-            self.shelf.paid(event, second, counts_stock)
+        orders = self._orders(s.ORDERS_PAID, s.NAMELESS_PAID, events, second, s.REFUNDS)
+        users = self._users_of(events)
+        self.shelf.lines(events, orders, users, second, "order.created" not in self.known.seen)
+        if any(event.returning is not None for event in events):
+            self._learn(RETURNING)
+            again = np.array([user for event, user in zip(events, users, strict=True) if event.returning], np.int64)
+            self._see(self.people, again, np.full(len(again), mark(s.RETURNING)), second)
+        for event, user in zip(events, users, strict=True):
             if event.channel is not None:
                 self._learn(CHANNEL)
                 self.buckets.add(s.GMV_AD, second, event.amount)
-            if event.returning is not None:
-                self._learn(RETURNING)
-                if event.returning and event.user is not None:
-                    self.distinct[s.RETURNING].see(event.user, second, self.buckets)
-            self.splits.paid(event, second)
+            if self.splits.alive or event.channel is not None:
+                self.splits.paid(event, user, second)
         self.order_ms = max(self.order_ms or 0, events[-1].ts)
 
-    def _refunded(self, group: Group, second: int) -> None:
-        events: list[e.OrderRefunded] = group.events
+    def _refunded(self, events: list[e.OrderRefunded], second: int) -> None:
         self._sum(s.REFUNDED, [event.amount for event in events], second)
         self._sum(s.REFUNDED_AD, [event.amount for event in events if event.channel is not None], second)
-        for event in events:
-            self._order(s.REFUNDS, s.NAMELESS_REFUNDED, event.order, second, s.ORDERS_PAID)
-            self.shelf.refunded(event, second)
+        orders = self._orders(s.REFUNDS, s.NAMELESS_REFUNDED, events, second, s.ORDERS_PAID)
+        self.shelf.lines(events, orders, self._users_of(events), second, False)
 
-    def _stock(self, group: Group, second: int) -> None:
-        for event in group.events:
+    def _users_of(self, events: Sequence[e.RoomEvent]) -> list[int]:
+        return [self.users.number(event.user) for event in events]
+
+    def _stock(self, events: list[e.StockLevel], second: int) -> None:
+        for event in events:
             self.shelf.stock(event, second)
 
-    def _speech(self, group: Group, second: int) -> None:
-        self.speech_ms = max(self.speech_ms or 0, group.events[-1].ts)
+    def _speech(self, events: list[e.HostSpeech], second: int) -> None:
+        self.speech_ms = max(self.speech_ms or 0, events[-1].ts)
 
     def _scene(self, events: list[e.SceneStart], second: int) -> None:
         self.quiet_scene = events[-1].quiet
         self.splits.begin_scene(events[-1].scene)
 
-    def _spent(self, group: Group, second: int) -> None:
-        events: list[e.AdSpend] = group.events
+    def _spent(self, events: list[e.AdSpend], second: int) -> None:
         self._sum(s.AD_SPEND, [event.amount for event in events], second)
         for event in events:
             self.splits.spent(event, second)
 
-    def _order(self, series: int, nameless: int, order: str | None, second: int, other: int | None = None) -> None:
-        """An order line; `other` is the count whose common orders make the refund rate."""
-        if order is None:
-            self.buckets.add(nameless, second, 1)
-            return
-        before = self.distinct[series].see(order, second, self.buckets)
-        if before == NEVER and other is not None and order in self.distinct[other].last:
-            self.refunded_paid += 1
+    def _orders(
+        self,
+        series: int,
+        nameless: int,
+        events: Sequence[e.OrderCreated | e.OrderPaid | e.OrderRefunded],
+        second: int,
+        other: int | None = None,
+    ) -> list[int]:
+        """Order lines; `other` is the count whose common orders make the refund rate. Returns the orders' numbers."""
+        named = [event.order for event in events]
+        if None in named:
+            self.buckets.add(nameless, second, named.count(None))
+        numbers = self._order_names.numbers(named)
+        self.orders.make_room(len(self._order_names))
+        if other is not None:
+            self.refunded_paid += self.orders.twins(series, other, numbers)
+        self._see(self.orders, numbers, np.full(len(numbers), 1 << series - s.ORDERS[0]), second)
+        found: list[int] = numbers.tolist()
+        return found
 
     # --- totals
 
     def show_sums(self) -> list[int]:
         """The sums of the whole show, distinct counts as the number of keys ever seen."""
         sums: list[int] = self.buckets.show.tolist()
-        for series, distinct in self.distinct.items():
-            sums[series] = len(distinct.last)
+        for distinct in (self.people, self.orders):
+            sums[distinct.first : distinct.first + len(distinct.count)] = distinct.count.tolist()
         if self.online.total is not None:
             sums[s.VIEW_RISE] = self.online.total
         return sums
@@ -399,7 +381,8 @@ class Tally:
         known = self.known
         return {
             "buckets": self.buckets.snapshot(),
-            "distinct": [(series, distinct.last, distinct.full) for series, distinct in self.distinct.items()],
+            "orders": self._order_names.snapshot(),
+            "distinct": [self.people.snapshot(), self.orders.snapshot()],
             "sessions": self.sessions.snapshot(),
             "online": self.online.snapshot(),
             "shelf": self.shelf.snapshot(),
@@ -421,9 +404,9 @@ class Tally:
     def restore(self, state: dict[str, Any]) -> None:
         """Everything as it stood when `state` was taken."""
         self.buckets.restore(state["buckets"])
-        for series, last, full in state["distinct"]:
-            self.distinct[series].last = last
-            self.distinct[series].full = full
+        self._order_names.restore(state["orders"])
+        for distinct, plain in zip((self.people, self.orders), state["distinct"], strict=True):
+            distinct.restore(plain)
         self.sessions.restore(state["sessions"])
         self.online.restore(state["online"])
         self.shelf.restore(state["shelf"])
@@ -434,6 +417,7 @@ class Tally:
         seen, silent, masked, visits, readable, full = state["known"]
         self.known = Known(frozenset(seen), frozenset(silent), masked, visits, readable, frozenset(full))
         self.silent = self.sources.silent(self.buckets.end_s * 1000)
+        self._told = ()
         self.speech_ms, self.order_ms, self.quiet_scene, self.refunded_paid = state["heard"]
         self.splits.restore(state["splits"])
         self._combos = dict(state["combos"])

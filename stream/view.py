@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import msgspec
 import numpy as np
 
+from stream import loops
 from stream import series as s
 from stream.baseline import fall_z, usual
 from stream.catalogue import Product, RundownItem
@@ -57,10 +58,7 @@ class Before:
     def keep(self, tally: Tally) -> None:
         """Remember the second just closed."""
         end_s = tally.buckets.end_s
-        slot = self._sums[:, end_s % (PREVIOUS_S + 1)]
-        sums = tally.buckets.totals[_ROW["10m"]]
-        changed = (slot != sums) & _IN_NUMBERS  # memory of what is never asked for stays untouched
-        slot[changed] = sums[changed]
+        loops.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals[_ROW["10m"]], _IN_NUMBERS)
         self._learn(end_s, tally.known)
 
     def fill(self, tally: Tally) -> None:
@@ -137,7 +135,7 @@ class RoomView:
 
     def products(self) -> Iterable[str]:
         """Products with anything known of them, in order of appearance."""
-        return self._tally.shelf.touched_s
+        return self._tally.shelf.numbers
 
     @property
     def known(self) -> Known:

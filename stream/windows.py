@@ -3,27 +3,27 @@
 A window of W seconds that ends at T is [T - W, T). The state always stands at the end of the newest closed second.
 """
 
-from collections.abc import Iterable, Mapping
-from itertools import repeat
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-WINDOWS_S: Mapping[str, int] = {"1m": 60, "5m": 300, "10m": 600}
-SPAN_S = 960  # what plays look back to: the minutes -15 to -5, and the one under way
-NEVER, SAME = -1, -2  # what `Distinct.see` says besides a second
-_SIZES = tuple(WINDOWS_S.values())
-_SIZES_COLUMN = np.array(_SIZES)
+from stream import loops
+from stream.loops import SIZES, SPAN_S, Ints
+from stream.names import NOBODY
 
-Ints = NDArray[np.int64]
+WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
+NEVER = 0  # the second a key was last seen in, where it was not
+_SIZES_COLUMN = np.array(SIZES)
+_FIRST_KEYS = 16  # room made at first; it doubles
 
 
 class Buckets:
     """Sums of `n_series` series a second: `ring` is (n_series, SPAN_S) int64, `totals` (3, n_series) int64.
 
     `end_s` is the exclusive end of the newest closed second. While the next one is being closed, its sums gather in
-    `column` and `edge_s` is `end_s + 1`; else they are equal. `minutes` holds sums per whole minute of the show.
+    `column` and `edge_s` is `end_s + 1`; else they are equal. `minutes` holds sums per whole minute of the show; what
+    is found out of sessions later, when they end, is not put right in it.
     """
 
     __slots__ = ("column", "edge_s", "end_s", "minutes", "n_series", "ring", "show", "totals")
@@ -31,51 +31,37 @@ class Buckets:
     def __init__(self, n_series: int) -> None:
         self.n_series = n_series
         self.ring: Ints = np.zeros((n_series, SPAN_S), np.int64)
-        self.totals: Ints = np.zeros((len(_SIZES), n_series), np.int64)
+        self.totals: Ints = np.zeros((len(SIZES), n_series), np.int64)
         self.show: Ints = np.zeros(n_series, np.int64)
+        self.column: Ints = np.zeros(n_series, np.int64)
         self.minutes: dict[int, Ints] = {}
-        self.column = [0] * n_series
         self.end_s = 0
         self.edge_s = 0
 
     def start(self, second: int) -> None:
         """Stand at the beginning of `second`, empty."""
-        self.ring = np.zeros((self.n_series, SPAN_S), np.int64)
+        self.ring = np.zeros((self.n_series, SPAN_S), np.int64)  # new: memory never written costs nothing
         self.totals[:] = 0
         self.show[:] = 0
+        self.column[:] = 0
         self.minutes = {}
-        self.column = [0] * self.n_series
         self.end_s = self.edge_s = second
 
     def step(self) -> None:
         """Close the second `end_s` with the sums in `column`."""
-        end_s, column = self.end_s, self.column
-        at = end_s % SPAN_S
-        ring = self.ring
-        gone = ring[:, [(end_s - size) % SPAN_S for size in _SIZES]].T
-        self.totals -= gone
-        slot = ring[:, at]
-        self.end_s = self.edge_s = end_s + 1
-        if not any(column):
-            if slot.any():
-                slot[slot != 0] = 0
-            return
-        self.column = [0] * self.n_series
-        new = np.array(column, np.int64)
-        self.totals += new
-        self.show += new
-        np.copyto(slot, new, where=slot != new)  # memory of series never used stays untouched
-        try:
-            self.minutes[end_s // 60] += new
-        except KeyError:
-            self.minutes[end_s // 60] = new
+        number = self.end_s // 60
+        minute = self.minutes.get(number)
+        new = np.zeros(self.n_series, np.int64) if minute is None else minute
+        some = loops.step(self.ring, self.totals, self.show, new, self.column, self.end_s)
+        if minute is None and some:
+            self.minutes[number] = new
+        self.end_s = self.edge_s = self.end_s + 1
 
-    def skip(self, seconds: int, column: list[int]) -> None:
+    def skip(self, seconds: int, column: Ints) -> None:
         """Close `seconds` seconds, more than SPAN_S, that all have the sums `column`."""
-        new = np.array(column, np.int64)
-        self.ring[:] = new[:, None]
-        self.totals[:] = new * _SIZES_COLUMN[:, None]
-        self.show += new * seconds
+        self.ring[:] = column[:, None]
+        self.totals[:] = column * _SIZES_COLUMN[:, None]
+        self.show += column * seconds
         self.end_s = self.edge_s = self.end_s + seconds
 
     def add(self, series: int, second: int, amount: int) -> None:
@@ -88,36 +74,7 @@ class Buckets:
         if minute is None:
             minute = self.minutes[second // 60] = np.zeros(self.n_series, np.int64)
         minute[series] += amount
-        self._shift(series, second, amount)
-
-    def _shift(self, series: int, second: int, amount: int) -> None:
-        age = self.end_s - second
-        if 0 < age <= SPAN_S:
-            self.ring[series, second % SPAN_S] += amount
-            for row, size in enumerate(_SIZES):
-                if age <= size:
-                    self.totals[row, series] += amount
-
-    def forget(self, series: int, seconds: list[int]) -> None:
-        """Take one away at each of `seconds`, all closed: those keys were seen again in the second after `end_s`.
-
-        The show's and the minutes' sums stay: there each second counts for itself.
-        """
-        for second in seconds:
-            self._shift(series, second, -1)
-
-    def forget_each(self, series: list[int], seconds: list[int]) -> None:
-        """As `forget`, of many series at once: one is taken away at each (series, second)."""
-        if len(seconds) < 8:  # below, array operations cost more than they save
-            for one, second in zip(series, seconds, strict=True):
-                self._shift(one, second, -1)
-            return
-        ages = self.end_s - np.array(seconds)
-        held = ages <= SPAN_S
-        ages, rows = ages[held], np.array(series)[held]
-        np.subtract.at(self.ring, (rows, (self.end_s - ages) % SPAN_S), 1)
-        for row, size in enumerate(_SIZES):
-            self.totals[row] -= np.bincount(rows[ages <= size], minlength=self.n_series)
+        loops.shift(self.ring, self.totals, self.end_s, series, second, amount)
 
     def between(self, series: int, start_s: int, end_s: int) -> int:
         """Sum over [start_s, end_s), as far as it is held."""
@@ -156,73 +113,124 @@ class Buckets:
         self.minutes = {minute: np.array(sums, np.int64) for minute, sums in state["minutes"]}
 
 
-def settle(distincts: Iterable["Distinct"], buckets: Buckets) -> None:
-    """Before the second is closed: keys seen again leave the seconds where they were last seen."""
-    seconds: list[int] = []
-    series: list[int] = []
-    for distinct in distincts:
-        moved = distinct.moved
-        if moved:
-            seconds += moved
-            series += [distinct.series] * len(moved)
-            distinct.moved = []
-    if seconds:
-        buckets.forget_each(series, seconds)
-
-
 class Distinct:
     """How many distinct keys a window holds: each key's last second, and a histogram of these in `buckets`.
 
-    The histogram's sum over a window that ends now is the count, since the state stands at the window's end.
+    It keeps `n` series of the buckets, from `first` on, that count the same sort of keys; keys are numbers from 1 on.
+    A histogram's sum over a window that ends now is the count, since the state stands at the window's end.
     """
 
-    __slots__ = ("full", "last", "limit", "moved", "series")
+    __slots__ = ("buckets", "count", "first", "last")
 
-    def __init__(self, series: int, limit: int) -> None:
-        self.series = series
-        self.limit = limit
-        self.last: dict[str, int] = {}
-        self.moved: list[int] = []
-        self.full = False
-
-    def see(self, key: str, second: int, buckets: Buckets) -> int:
-        """`key` is seen in the second being closed, or was in a closed one.
-
-        Returns the second it was last seen in, NEVER for a new key, SAME when nothing changes.
-        """
-        last = self.last
-        before = last.get(key)
-        if before is None:
-            if len(last) >= self.limit:
-                self.full = True
-                return SAME
-            before = NEVER
-        elif before >= second:
-            return SAME
-        elif second >= buckets.end_s:
-            self.moved.append(before)
-        else:
-            buckets.forget(self.series, [before])
-        last[key] = second
-        buckets.add(self.series, second, 1)
-        return before
-
-    def see_all(self, keys: set[str], second: int, buckets: Buckets) -> None:
-        """As `see` for each of `keys`; much cheaper where there are many, in the second being closed."""
-        last = self.last
-        if second < buckets.end_s or len(last) + len(keys) > self.limit:
-            for key in keys:
-                self.see(key, second, buckets)
-            return
-        befores = [*map(last.get, keys, repeat(NEVER))]  # numbers all: to look for None would cost as much again
-        new, same = befores.count(NEVER), befores.count(second)
-        buckets.column[self.series] += len(befores) - same
-        if new + same < len(befores):
-            self.moved += [before for before in befores if NEVER < before < second]
-        last.update(dict.fromkeys(keys, second))
+    def __init__(self, first: int, n: int, buckets: Buckets) -> None:
+        self.first = first
+        self.buckets = buckets
+        self.count: Ints = np.zeros(n, np.int64)  # keys ever seen, by series
+        self.clear()
 
     def clear(self) -> None:
         """Forget every key."""
-        self.last = {}
-        self.moved = []
-        self.full = False
+        self.count[:] = 0
+        self.last: Ints = np.zeros((len(self.count), _FIRST_KEYS), np.int64)
+
+    def make_room(self, keys: int) -> None:
+        """Keys up to this number may be seen from now on."""
+        if keys >= self.last.shape[1]:
+            before, held = self.last, self.last.shape[1]
+            self.last = np.zeros((len(self.count), max(2 * held, keys + 1)), np.int64)
+            for series in np.flatnonzero(self.count):  # memory of the others stays untouched
+                self.last[series, :held] = before[series]
+
+    def see(self, keys: Ints, marks: Ints) -> None:
+        """Keys are seen in the second being closed, each in the series that its mark has bits for, the first one 1."""
+        loops.see(*self._state, keys, marks)
+
+    def see_users(self, rows: Ints, marks: Ints) -> None:
+        """As `see` for the users of rows, with a mark for each kind of event."""
+        loops.see_users(*self._state, rows, marks)
+
+    @property
+    def _state(self) -> tuple[Ints, Ints, int, Ints, Ints, Ints, int]:
+        buckets = self.buckets
+        return self.last, self.count, self.first, buckets.ring, buckets.totals, buckets.column, buckets.end_s
+
+    def see_late(self, keys: Ints, marks: Ints, second: int) -> None:
+        """As `see`, of a second that is closed already."""
+        add, last = self.buckets.add, self.last
+        for key, mark in zip(keys.tolist(), marks.tolist(), strict=True):
+            for series in range(len(self.count)):
+                before = int(last[series, key])
+                if key == NOBODY or not mark >> series & 1 or before >= second:
+                    continue
+                last[series, key] = second
+                if before == NEVER:
+                    self.count[series] += 1
+                else:
+                    loops.shift(
+                        self.buckets.ring, self.buckets.totals, self.buckets.end_s, self.first + series, before, -1
+                    )
+                add(self.first + series, second, 1)
+
+    def twins(self, here: int, there: int, keys: Ints) -> int:
+        """How many keys, about to be seen by one of the buckets' series for the first time, another has seen before."""
+        return int(loops.twins(self.last, here - self.first, there - self.first, keys))
+
+    def seen_in(self, series: int, key: int) -> int:
+        """The second a key was last seen in, by one of the buckets' series; NEVER where it was not."""
+        return int(self.last[series - self.first, key])
+
+    def seen_last(self, series: int, keys: Ints) -> list[int]:
+        """As `seen_in` for each key."""
+        seconds: list[int] = self.last[series - self.first, keys].tolist()
+        return seconds
+
+    def snapshot(self) -> list[Any]:
+        """The seconds as plain data: of each series that saw a key, its count and how long ago that was."""
+        end_s = self.buckets.end_s
+        return [
+            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series]), end_s)))
+            for series in np.flatnonzero(self.count)
+        ]
+
+    def restore(self, state: list[Any]) -> None:
+        """The seconds as they stood when `state` was taken; `buckets` stand there again."""
+        self.clear()
+        for series, seen, held in state:
+            row = seconds_of(from_plain(held), self.buckets.end_s)
+            self.make_room(len(row) - 1)
+            self.last[series, : len(row)] = row
+            self.count[series] = seen
+
+
+def ages(seconds: Ints, end_s: int) -> Ints:
+    """How long before `end_s` each second was, which takes fewer bytes; 0 for NEVER."""
+    return np.where(seconds == NEVER, 0, end_s - seconds)
+
+
+def seconds_of(held: Ints, end_s: int) -> Ints:
+    """The seconds that `ages` was made of."""
+    return np.where(held == 0, NEVER, end_s - held)
+
+
+def trimmed(row: Ints) -> Ints:
+    """The row without the zeros at its end."""
+    used = np.flatnonzero(row)
+    return row[: used[-1] + 1 if len(used) else 0]
+
+
+_SIZES_OF_NUMBERS = tuple(np.dtype(name) for name in ("<u1", "<u2", "<u4", "<i8"))
+
+
+def plain(values: Ints) -> bytes:
+    """Whole numbers as bytes, the same on every machine, in as few as the largest needs; the first says how many."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for size in _SIZES_OF_NUMBERS:
+        if np.iinfo(size).min <= low and high <= np.iinfo(size).max:
+            break
+    return bytes([size.itemsize]) + values.astype(size).tobytes()
+
+
+def from_plain(state: bytes) -> Ints:
+    """What `plain` was made of, in one row."""
+    size = next(size for size in _SIZES_OF_NUMBERS if size.itemsize == state[0])
+    return np.frombuffer(state, size, offset=1).astype(np.int64)

@@ -22,6 +22,7 @@ from agents.settings import Settings, load_playbook
 from stream.events import RoomEvent, decode_all
 from stream.numbers import KEYS
 from stream.playbook import Playbook
+from stream.rehearsal import rehearse
 from stream.room import RoomConfig, RoomState
 
 WINDOWS = {60: "1m", 300: "5m"}
@@ -141,6 +142,7 @@ def main() -> None:
     options.add_argument("--events", type=int, default=1_000_000)
     options.add_argument("--repeat", type=int, default=1)
     chosen = options.parse_args()
+    rehearse()  # starting up is not measured
     with tempfile.TemporaryDirectory(prefix="liveroom-benchmark-") as scratch:
         path = workload.write(Path(scratch) / "workload.ndjson", chosen.events)
         sizes = {mode: int(chosen.events * share) for mode, share in SHARE.items()}

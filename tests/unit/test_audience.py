@@ -1,17 +1,22 @@
 """Sessions against a plain recount, the online count of one and of two feeds, and sources that mask their users."""
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream import series as s
-from stream.audience import IDS_COUNTED_MAX, RETURN_MS, Masking, Online, Sessions
-from stream.events import Shown, ViewerCount, ViewerJoin, ViewerLeave
-from stream.windows import SPAN_S, Buckets
+from stream.audience import Masking, Online, Sessions
+from stream.events import Chat, RoomEvent, Shown, ViewerCount, ViewerJoin, ViewerLeave
+from stream.loops import RETURN_MS, Ints
+from stream.names import NOBODY
+from stream.waiting import N_COLUMNS, Waiting
+from stream.windows import SPAN_S, Buckets, from_plain
 
 START_S = 1_760_000_000
 START_MS = START_S * 1000
@@ -26,11 +31,22 @@ class Move(NamedTuple):
     late_s: int = 0
 
 
+def through_msgpack(state: Any) -> Any:
+    """A snapshot as it comes back from where it was kept."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(state))
+
+
+def rows_of(waiting: Waiting, events: Sequence[RoomEvent]) -> Ints:
+    """Events as rows."""
+    return np.array([waiting.row(event) for event in events], np.int64).reshape(-1, N_COLUMNS)
+
+
 class House:
     """Sessions and their buckets, closed second by second as a room does it."""
 
     def __init__(self, at_once: bool = False) -> None:
         self.at_once = at_once
+        self.waiting = Waiting()
         self.buckets = Buckets(s.N_SERIES)
         self.buckets.start(START_S)
         self.sessions = Sessions(self.buckets)
@@ -50,18 +66,32 @@ class House:
         return self
 
     def _take(self, moves: list[Move]) -> None:
-        """One by one, or all of a second at once."""
-        if not self.at_once:
-            for move in moves:
-                (self.sessions.join if move.comes else self.sessions.leave)(move.user, START_MS + move.at_ms)
-            return
-        for second in sorted({move.at_ms // 1000 for move in moves}):
-            events = [
-                (ViewerJoin if move.comes else ViewerLeave)(room="r", ts=START_MS + move.at_ms, user=move.user)
-                for move in moves
-                if move.at_ms // 1000 == second
-            ]
-            self.sessions.take(events, START_S + second)
+        """One by one, or all of a second at once, with what else happens in it."""
+        at_once: list[list[Move]] = [[move] for move in moves]
+        if self.at_once:
+            seconds = sorted({move.at_ms // 1000 for move in moves})
+            at_once = [[move for move in moves if move.at_ms // 1000 == second] for second in seconds]
+        for some in at_once:
+            events: list[RoomEvent] = []
+            for move in some:
+                ts, kind = START_MS + move.at_ms, ViewerJoin if move.comes else ViewerLeave
+                events += [Chat(room="r", ts=ts, user="z", text="a"), kind(room="r", ts=ts, user=move.user)]
+            rows = rows_of(self.waiting, events)
+            self.sessions.make_room(len(self.waiting.users))
+            self.sessions.take(rows)
+
+    def again(self) -> "House":
+        """The same house out of its snapshots, as msgpack."""
+        again = House(self.at_once)
+        again.waiting.restore(through_msgpack(self.waiting.snapshot()))
+        again.buckets.restore(through_msgpack(self.buckets.snapshot()))
+        again.sessions.restore(through_msgpack(self.sessions.snapshot()))
+        return again
+
+    def remembered(self) -> list[str | None]:
+        """Users whose sessions are open or may be continued."""
+        users = from_plain(self.sessions.snapshot()["users"][0]).cumsum()
+        return [self.waiting.users.name(user) for user in users.tolist()]
 
     def sums(self, series: int) -> list[int]:
         """The series in the windows and in the show."""
@@ -153,6 +183,15 @@ def test_who_comes_twice_or_goes_twice_is_one_person() -> None:
     assert house.sums(s.WATCH_MS)[0] == 20_000
 
 
+def test_who_goes_and_comes_in_one_millisecond_stays() -> None:
+    """In the order of the log: the join comes after the leave; one a millisecond before it says nothing."""
+    for again_ms, here in ((9_999, 0), (10_000, 1)):
+        house = House().run([Move(0, "a", True), Move(10_000, "a", False), Move(again_ms, "a", True, 15)], until_s=40)
+
+        assert (house.sessions.open, house.sessions.began) == (here, 1)
+        assert house.sums(s.WATCH_MS)[0] == (40_000 if here else 10_000)
+
+
 def test_visitors_without_a_name_are_counted_as_joins_less_leaves() -> None:
     """They have no session, and more leaves than joins are nobody."""
     house = House().run([Move(0, None, True), Move(1, None, True), Move(2, "a", True), Move(3, None, False)], 1)
@@ -165,10 +204,19 @@ def test_visitors_without_a_name_are_counted_as_joins_less_leaves() -> None:
 def test_who_left_is_forgotten_after_a_minute() -> None:
     """Long enough for a return that is heard of late; then the memory is free again."""
     house = House().run([Move(0, "a", True), Move(1_000, "a", False)], until_s=61)
-    assert "a" in house.sessions.away
+    assert house.remembered() == ["a"]
     house.run([], until_s=70)
 
-    assert (house.sessions.here, house.sessions.away) == ({}, {})
+    assert house.remembered() == []
+
+
+@pytest.mark.parametrize(("late_s", "sessions"), [(61, 1), (62, 2)])
+def test_a_straggler_finds_who_left_for_a_minute(late_s: int, sessions: int) -> None:
+    """A join from before the leave says nothing while that is remembered; then it is a session like any other."""
+    moves = [Move(0, "a", True), Move(500, "a", True, late_s), Move(1_000, "a", False)]
+    house = House().run(moves, until_s=80)
+
+    assert (house.sessions.began, house.sessions.open) == (sessions, sessions - 1)
 
 
 def test_a_stay_longer_than_the_rings_span_still_counts_for_the_show() -> None:
@@ -223,12 +271,42 @@ def test_a_busy_second_is_taken_at_once_as_one_by_one() -> None:
 def test_restored_sessions_go_on_the_same(moves: list[Move], at_s: int) -> None:
     """Snapshot at any second, as msgpack."""
     house = House().run([move for move in moves if move.at_ms < 1000 * at_s], at_s)
-    again = House()
-    again.buckets.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(house.buckets.snapshot())))
-    again.sessions.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(house.sessions.snapshot())))
-    again.run([move for move in moves if move.at_ms >= 1000 * at_s], 440)
+    again = house.again().run([move for move in moves if move.at_ms >= 1000 * at_s], 440)
 
     check(again, moves, 440)
+
+
+lates = st.lists(
+    st.builds(Move, st.integers(0, 100_000), st.sampled_from(("a", "b", None)), st.booleans(), st.integers(0, 95)),
+    max_size=14,
+)
+
+
+@settings(max_examples=80)
+@given(lates, st.integers(1, 200))
+@example([Move(0, "a", True), Move(500, "a", True, 61), Move(1_000, "a", False)], 61)
+@example([Move(0, "a", True), Move(500, "a", True, 62), Move(1_000, "a", False)], 62)
+def test_what_a_snapshot_leaves_out_does_not_matter(moves: list[Move], at_s: int) -> None:
+    """Whoever left too long ago is nobody's concern, however late what is heard next."""
+    house = House().run(moves, at_s)
+    again = house.again()
+    assert again.sessions.snapshot() == house.sessions.snapshot()
+    for one in (house, again):
+        one.run(moves, 200)
+
+    assert again.buckets.snapshot() == house.buckets.snapshot()
+    assert again.sessions.snapshot() == house.sessions.snapshot()
+
+
+def test_room_for_many_people_is_made_as_they_come() -> None:
+    """Thousands come, a few more each second; half of them go."""
+    moves = [Move(10 * n, f"u{n}", True) for n in range(3_000)]
+    moves += [Move(40_000 + 5 * n, f"u{n}", False) for n in range(0, 3_000, 2)]
+    house = House(at_once=True).run(moves, 60)
+
+    assert (house.sessions.open, house.sessions.began, len(house.remembered())) == (1_500, 3_000, 3_000)
+    check(house, moves, 60)
+    check(house.again(), moves, 60)
 
 
 def test_a_new_show_finds_nobody() -> None:
@@ -236,8 +314,8 @@ def test_a_new_show_finds_nobody() -> None:
     house = House().run([Move(0, "a", True), Move(1, None, True)], 1)
     house.sessions.clear()
 
-    assert (house.sessions.online(), house.sessions.began) == (0, 0)
-    assert (house.sessions.here, house.sessions.away) == ({}, {})
+    assert (house.sessions.online(), house.sessions.began, house.sessions.open) == (0, 0, 0)
+    assert house.remembered() == []
 
 
 # --- online
@@ -353,13 +431,28 @@ def test_a_restored_online_count_goes_on_the_same(
     first, second = Online(preferred), Online(preferred)
     for one in before:
         first.take(one)
-    second.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot())))
+    second.restore(through_msgpack(first.snapshot()))
 
     assert [first.take(one) for one in later] == [second.take(one) for one in later]
     assert first.snapshot() == second.snapshot()
 
 
 # --- masking
+
+
+class Source:
+    """A source and what is known of its ids, with rows as a room has them."""
+
+    def __init__(self) -> None:
+        self.waiting = Waiting()
+        self.masking = Masking()
+
+    def take(self, users: Sequence[str | None], together: int) -> None:
+        """Events of these users, so many at a time."""
+        for n in range(0, len(users), together):
+            events = [Chat(room="r", ts=START_MS, user=user, text="a") for user in users[n : n + together]]
+            rows = rows_of(self.waiting, events)
+            self.masking.take(rows, NOBODY, len(self.waiting.users))
 
 
 @pytest.mark.parametrize(
@@ -376,66 +469,84 @@ def test_a_restored_online_count_goes_on_the_same(
 )
 def test_more_than_a_fifth_under_one_id_masks_a_source(same: int, others: int, masked: bool) -> None:
     """Of at least 50 events with a user; a fifth exactly does not."""
-    masking = Masking()
-    for n in range(others):
-        masking.take(f"u{n}")
-    for _ in range(same):
-        masking.take("111111")
+    source = Source()
+    source.take([f"u{n}" for n in range(others)], together=1)
+    source.take(["111111"] * same, together=1)
 
-    assert masking.masked is masked
+    assert source.masking.masked is masked
 
 
 @given(st.lists(st.integers(0, 8), max_size=120), st.integers(1, 30))
 def test_masking_equals_counting(users: list[int], together: int) -> None:
     """The most frequent id's share, as a Counter gives it, taken singly or some at once."""
-    masking, counts = Masking(), Counter(users)
-    for n in range(0, len(users), together):
-        part = [str(user) for user in users[n : n + together]]
-        if together == 1:
-            masking.take(part[0])
-        else:
-            masking.take_all(part, set(part))
+    source, counts = Source(), Counter(users)
+    source.take([str(user) for user in users], together)
     most = max(counts.values(), default=0)
 
-    assert masking.masked == (len(users) >= 50 and 5 * most > len(users))
+    assert source.masking.masked == (len(users) >= 50 and 5 * most > len(users))
+    assert (source.masking.events, source.masking.most) == (len(users), most)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((None, "a", "b")), st.sampled_from(("1", "2", None))), max_size=120),
+    st.integers(1, 30),
+)
+def test_sources_are_judged_apart(told: list[tuple[str | None, str | None]], together: int) -> None:
+    """Of rows of several sources each takes its own; events without a user say nothing."""
+    waiting = Waiting()
+    masking: dict[str | None, Masking] = {name: Masking() for name in (None, "a", "b")}
+    rows = np.array(
+        [waiting.row(Chat(room="r", ts=START_MS, source=source, user=user, text="a")) for source, user in told],
+        np.int64,
+    )
+    for n in range(0, len(told), together):
+        for name, one in masking.items():
+            one.take(rows[n : n + together], waiting.sources.number(name), len(waiting.users))
+
+    for name, one in masking.items():
+        users = [user for source, user in told if source == name and user is not None]
+        assert (one.events, one.most) == (len(users), max(Counter(users).values(), default=0))
 
 
 def test_a_source_of_very_many_users_is_still_judged() -> None:
-    """Rare ids are let go, the masked one among 20,000 others is not; memory is bounded."""
-    masking = Masking()
-    for n in range(20_000):
-        masking.take(f"u{n}")
-        if n % 3 == 0:
-            masking.take("111111")
-    counts, events, most, _ = masking.snapshot()
+    """The masked id among 20,000 others is found, and each is counted exactly."""
+    source = Source()
+    source.take([user for n in range(20_000) for user in (f"u{n}", "111111")[: 2 - (n % 3 > 0)]], together=7)
 
-    assert masking.masked
-    assert (events, most) == (26_667, 6_667)
-    assert len(counts) <= IDS_COUNTED_MAX
+    assert source.masking.masked
+    assert (source.masking.events, source.masking.most) == (26_667, 6_667)
 
 
 def test_very_many_users_at_once_are_still_judged() -> None:
-    """By the second, in a room of 50,000: the masked id is found, the others are not kept."""
-    masking = Masking()
+    """By the second, in a room of 50,000: the masked id is found."""
+    source = Source()
     for second in range(100):
-        users = [f"u{second * 500 + n}" for n in range(500)] + ["111111"] * 200
-        masking.take_all(users, set(users))
-    (counts, events, *_) = masking.snapshot()
+        source.take([f"u{second * 500 + n}" for n in range(500)] + ["111111"] * 200, together=700)
 
-    assert masking.masked
-    assert events == 70_000
-    assert len(counts) <= IDS_COUNTED_MAX
+    assert source.masking.masked
+    assert (source.masking.events, source.masking.most) == (70_000, 20_000)
+
+
+def test_no_id_is_forgotten_however_many_come_between() -> None:
+    """An id that comes once in a thousand is remembered from one end of a show to the other."""
+    source = Source()
+    for n in range(0, 20_000, 1_000):
+        source.take([f"u{n + k}" for k in range(999)] + ["rare"], together=1_000)
+    assert (source.masking.masked, source.masking.most) == (False, 20)
+    source.take(["rare"] * 4_985, together=1_000)
+
+    assert (source.masking.masked, source.masking.events, source.masking.most) == (True, 24_985, 5_005)
 
 
 def test_restored_masking_goes_on_the_same() -> None:
     """Snapshot in between, as msgpack."""
-    first, second = Masking(), Masking()
-    for user in ["a", "b"] * 20:
-        first.take(user)
-    second.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot())))
-    for masking in (first, second):
-        for user in ["a"] * 10:
-            masking.take(user)
+    first = Source()
+    first.take(["a", "b"] * 20, together=1)
+    second = Source()
+    second.waiting.restore(through_msgpack(first.waiting.snapshot()))
+    second.masking.restore(through_msgpack(first.masking.snapshot()))
+    for source in (first, second):
+        source.take(["c", *["a"] * 10, None, "c"], together=3)
 
-    assert second.snapshot() == first.snapshot()
-    assert second.masked
+    assert second.masking.snapshot() == first.masking.snapshot()
+    assert second.masking.masked

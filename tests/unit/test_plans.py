@@ -10,7 +10,7 @@ from stream import products as p
 from stream import splits as of_part
 from stream.numbers import BY_KEY, CHANNEL, FROM, MISSING, RETURNING, USER, Known, Make, Number, Totals, named
 from stream.plans import Planned
-from stream.series import DISTINCT, N_SERIES
+from stream.series import N_SERIES, ORDERS, PEOPLE
 from stream.shelf_numbers import PRODUCT_BY_KEY
 from stream.split_numbers import OF_ADS, OF_VIEWERS
 
@@ -35,7 +35,7 @@ TAGS = (*TYPES, *map(named, TYPES), USER, FROM, CHANNEL, RETURNING)
 tags = st.one_of(st.just(frozenset(TAGS)), st.frozensets(st.sampled_from(TAGS)))
 knowns = st.builds(
     Known, tags, st.one_of(st.just(frozenset()), tags), st.booleans(), st.booleans(), st.booleans(),
-    st.frozensets(st.sampled_from(DISTINCT)),
+    st.frozensets(st.sampled_from([*PEOPLE, *ORDERS])),
 )  # fmt: skip
 amounts = st.one_of(st.sampled_from([0, 1]), st.integers(0, 10**12), st.integers(-(10**6), 0))
 

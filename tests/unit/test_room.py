@@ -1,7 +1,7 @@
 """One room, its time moved by hand: when seconds close, what counts where, shows, silence, snapshots, refusals."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -648,3 +648,50 @@ def test_an_end_that_comes_late_survives_a_crash() -> None:
     again.advance(START + 60_000)
 
     assert len(said_before + ended(again.drain())) == 1
+
+
+# --- many at a time
+
+
+def at_once(room: RoomState, *events: e.RoomEvent) -> None:
+    """All in one go, each arriving when it happened."""
+    assert room.apply_all(events, [event.ts for event in events]) == []
+
+
+def singly(room: RoomState, *events: e.RoomEvent) -> None:
+    """The same one after another."""
+    for event in events:
+        assert room.apply(event, event.ts)
+
+
+Say = Callable[..., None]
+
+
+def two_shows(say: Say, gap_ms: int, warm: int) -> RoomState:
+    """Two shows of one source; the events of each come in one go, and its first seconds are closed among them."""
+    room = new(every_s=10)
+    for show in (0, 1):
+        begin_ms = 200_000 * show
+        say(room, start(begin_ms))
+        told = [
+            e.ProductClick(
+                **FIELDS, ts=START + begin_ms + gap_ms * n, user=f"u{show}{n}", product=f"p{n % 7}", id=f"{show}/{n}"
+            )
+            for n in range(1, 90)
+        ]
+        say(room, *told[:warm])
+        say(room, *told[warm:])
+    room.finish()
+    return room
+
+
+@pytest.mark.parametrize("warm", [0, 1, 40])
+@pytest.mark.parametrize("gap_ms", [1, 90, 700])
+def test_a_show_that_begins_among_events_that_come_together_counts_all_of_them(gap_ms: int, warm: int) -> None:
+    """Users and products are numbered anew with each show; who has just come in keeps to the new numbers."""
+    many, single = two_shows(at_once, gap_ms, warm), two_shows(singly, gap_ms, warm)
+
+    assert value(single, "clickers_show") == 89
+    assert many.line() == single.line()
+    assert many.recap() == single.recap()
+    assert many.drain() == single.drain()

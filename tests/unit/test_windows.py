@@ -3,6 +3,8 @@
 In a drawing a column is 30 seconds; `events` is what happens at its first second, a window's row is its sum at its end.
 """
 
+import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,8 +14,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stream import loops
+from stream.loops import KIND, NONE, USER, WHAT, Ints
+from stream.names import NOBODY, Names
 from stream.panes import Panes
-from stream.windows import SPAN_S, WINDOWS_S, Buckets, Distinct, settle
+from stream.waiting import N_COLUMNS
+from stream.windows import (
+    NEVER,
+    SPAN_S,
+    WINDOWS_S,
+    Buckets,
+    Distinct,
+    ages,
+    from_plain,
+    plain,
+    seconds_of,
+    trimmed,
+)
 
 START = 1_760_000_017  # in the middle of a minute, and of the ring
 ROWS = {window: row for row, window in enumerate(WINDOWS_S)}
@@ -25,9 +42,19 @@ def drawing(text: str) -> dict[str, list[str]]:
     return {name: columns for name, *columns in (line.split() for line in text.strip().splitlines())}
 
 
+def ints(*values: int) -> Ints:
+    """Whole numbers as the core keeps them."""
+    return np.array(values, np.int64)
+
+
 def column_ends(n: int) -> Iterable[tuple[int, range]]:
     """(column, its seconds) of a drawing."""
     return ((column, range(START + 30 * column, START + 30 * (column + 1))) for column in range(n))
+
+
+def through_msgpack(state: Any) -> Any:
+    """A snapshot as it comes back from where it was kept."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(state))
 
 
 # --- drawings
@@ -100,18 +127,18 @@ def test_a_key_is_counted_once_and_stays_while_it_was_last_seen_in_the_window() 
         show    1 2 2 2 2 2 2 2 2 2 2  2  2  2
         """
     )
-    buckets, people = Buckets(1), Distinct(0, 100)
+    buckets = Buckets(1)
+    people = Distinct(0, 1, buckets)
     buckets.start(START)
     found: dict[str, list[str]] = {name: [] for name in ("1m", "5m", "show")}
     for column, seconds in column_ends(len(rows["events"])):
         if rows["events"][column] != ".":
-            people.see(rows["events"][column], seconds.start, buckets)
+            people.see(ints(".ab".index(rows["events"][column])), ints(1))
         for _ in seconds:
-            settle([people], buckets)
             buckets.step()
         found["1m"].append(str(buckets.totals[ROWS["1m"], 0] or "."))
         found["5m"].append(str(buckets.totals[ROWS["5m"], 0] or "."))
-        found["show"].append(str(len(people.last)))
+        found["show"].append(str(people.count[0]))
 
     assert found == {name: rows[name] for name in found}
 
@@ -196,7 +223,7 @@ def test_skipping_equals_stepping(skipped: int, each: int, before: int, amount: 
     buckets.add(0, START, amount)
     for _ in range(before + 1):
         buckets.step()
-    buckets.skip(skipped, [0, each])
+    buckets.skip(skipped, ints(0, each))
 
     end_s = START + before + 1 + skipped
     assert (buckets.end_s, buckets.edge_s) == (end_s, end_s)
@@ -209,168 +236,631 @@ def test_skipping_equals_stepping(skipped: int, each: int, before: int, amount: 
     assert buckets.between(1, 0, buckets.end_s) == each * (SPAN_S - 601)
 
 
-keys = st.integers(0, 60).map(str)
+# --- distinct keys
+
+SERIES = 2  # of the same sort of keys; a key's mark has a bit for each
+sighting = st.tuples(st.integers(NOBODY, 60), st.integers(0, 3))  # key, mark
 sightings = st.lists(
-    st.tuples(st.sampled_from(EDGES), st.lists(keys, max_size=50), st.sampled_from((0, 0, *EDGES))),
+    st.tuples(st.sampled_from(EDGES), st.lists(sighting, max_size=50), st.sampled_from((0, 0, *EDGES))),
     min_size=1,
     max_size=7,
 )
+Sightings = list[tuple[int, list[tuple[int, int]], int]]
+WAYS = ("singly", "at once", "as users")
 
 
-@settings(max_examples=60)
-@given(sightings, st.booleans())
-@example([(0, [str(n) for n in range(50)], 0), (1_201, [str(n) for n in range(50)], 0)], False)
-@example([(0, [str(n) for n in range(50)], 0), (1_199, [str(n) for n in range(20, 60)], 0), (1, ["1"], 600)], True)
-def test_distinct_counts_equal_brute_force(script: list[tuple[int, list[str], int]], at_once: bool) -> None:
-    """In every window, the number of different keys seen in it, singly or all at once, however late."""
-    buckets, people = Buckets(1), Distinct(0, 1_000)
-    buckets.start(START)
-    held: list[tuple[str, int]] = []
+def rows_of(users: Ints, kinds: Ints) -> Ints:
+    """Rows of events that say who and what alone."""
+    rows = np.zeros((len(users), N_COLUMNS), np.int64)
+    rows[:, USER], rows[:, KIND] = users, kinds
+    return rows
 
-    def close() -> None:
-        settle([people], buckets)
-        buckets.step()
 
-    def check() -> None:
-        for window, size in WINDOWS_S.items():
-            inside = {key for key, second in held if buckets.end_s - size <= second < buckets.end_s}
-            assert buckets.totals[ROWS[window], 0] == len(inside)
-        assert len(people.last) == len({key for key, _ in held})
+class Crowd:
+    """Two distinct counts behind a series of another kind, and all that was ever seen of them."""
 
+    def __init__(self, way: str = "at once") -> None:
+        self.way = way
+        self.buckets = Buckets(1 + SERIES)
+        self.buckets.start(START)
+        self.people = Distinct(1, SERIES, self.buckets)
+        self.held: list[tuple[int, int, int]] = []  # series, key, second
+
+    def see(self, seen: list[tuple[int, int]], late: int) -> int:
+        """In the second being closed, or `late` seconds before; returns that second."""
+        second = max(START, self.buckets.end_s - late)
+        keys, marks = np.array(seen, np.int64).reshape(-1, 2).T.copy()
+        self.people.make_room(int(keys.max(initial=0)))
+        if second < self.buckets.end_s:
+            self.people.see_late(keys, marks, second)
+        elif self.way == "singly":
+            for place in range(len(seen)):
+                self.people.see(keys[place : place + 1], marks[place : place + 1])
+        elif self.way == "at once":
+            self.people.see(keys, marks)
+        else:  # the mark of a kind of event is the kind's number here
+            self.people.see_users(rows_of(keys, marks), ints(0, 1, 2, 3))
+        self.held += [
+            (series, key, second) for key, mark in seen if key != NOBODY for series in (0, 1) if mark >> series & 1
+        ]
+        return second
+
+    def check(self) -> None:
+        """Every count equals the number of keys among all that were seen."""
+        end_s = self.buckets.end_s
+        for series in range(SERIES):
+            mine = [(key, second) for one, key, second in self.held if one == series]
+            for window, size in WINDOWS_S.items():
+                inside = {key for key, second in mine if end_s - size <= second < end_s}
+                assert self.buckets.totals[ROWS[window], 1 + series] == len(inside)
+            assert self.people.count[series] == len({key for key, _ in mine})
+        assert not self.buckets.totals[:, 0].any()
+
+
+@settings(max_examples=90)
+@given(sightings, st.sampled_from(WAYS))
+@example([(0, [(n, 1) for n in range(50)], 0), (1_201, [(n, 1) for n in range(50)], 0)], "singly")
+@example(
+    [(0, [(n, 3) for n in range(50)], 0), (1_199, [(n, 2) for n in range(20, 60)], 0), (1, [(1, 3)], 600)], "at once"
+)
+def test_distinct_counts_equal_brute_force(script: Sightings, way: str) -> None:
+    """In every window, the number of different keys seen in it, singly, at once or by their events, however late."""
+    crowd = Crowd(way)
     for gap, seen, late in script:
         for _ in range(gap):
-            close()
-        second = max(START, buckets.end_s - late)
-        if at_once and seen:
-            people.see_all(set(seen), second, buckets)
-        for key in seen:
-            if not at_once:
-                people.see(key, second, buckets)
-            held.append((key, second))
-        if second < buckets.end_s:
-            check()
-        close()
-        check()
+            crowd.buckets.step()
+        if crowd.see(seen, late) < crowd.buckets.end_s:
+            crowd.check()
+        crowd.buckets.step()
+        crowd.check()
 
 
-def test_beyond_its_limit_a_distinct_count_says_so() -> None:
+@settings(max_examples=40)
+@given(sightings)
+def test_the_second_a_key_was_last_seen_in_is_known(script: Sightings) -> None:
+    """By each series for itself, NEVER where it was not; one key or many."""
+    crowd = Crowd()
+    for gap, seen, late in script:
+        for _ in range(gap):
+            crowd.buckets.step()
+        crowd.see(seen, late)
+        crowd.buckets.step()
+    crowd.people.make_room(60)
+    for series in range(SERIES):
+        last = [
+            max((second for one, seen, second in crowd.held if (one, seen) == (series, key)), default=NEVER)
+            for key in range(61)
+        ]
+        assert [crowd.people.seen_in(1 + series, key) for key in range(61)] == last
+        assert crowd.people.seen_last(1 + series, np.arange(61)) == last
+
+
+@settings(max_examples=40)
+@given(sightings, st.lists(st.integers(NOBODY, 60), max_size=30))
+def test_twins_equal_brute_force(script: Sightings, keys: list[int]) -> None:
+    """Different keys never seen here and seen there before, in both directions; to ask changes nothing."""
+    crowd = Crowd()
+    for _, seen, late in script:
+        crowd.see(seen, late)
+        crowd.buckets.step()
+    crowd.people.make_room(60)
+    here, there = ({key for one, key, _ in crowd.held if one == series} for series in (0, 1))
+
+    assert crowd.people.twins(1, 2, ints(*keys)) == len(set(keys) & there - here)
+    assert crowd.people.twins(2, 1, ints(*keys)) == len(set(keys) & here - there)
+    crowd.check()
+
+
+@settings(max_examples=40)
+@given(sightings, sightings)
+def test_restored_distinct_counts_go_on_the_same(before: Sightings, after: Sightings) -> None:
+    """Snapshot between two scripts, as msgpack."""
+    crowd = Crowd()
+    for n, (gap, seen, late) in enumerate([*before, *after]):
+        if n == len(before):
+            again = Crowd()
+            again.buckets.restore(through_msgpack(crowd.buckets.snapshot()))
+            again.people.see(ints(7), ints(3))  # what was there before is forgotten
+            again.buckets.column[:] = 0
+            again.people.restore(through_msgpack(crowd.people.snapshot()))
+            again.held = crowd.held
+            crowd = again
+        for _ in range(gap):
+            crowd.buckets.step()
+        crowd.see(seen, late)
+        crowd.buckets.step()
+        crowd.check()
+
+
+def test_room_for_many_keys_is_made_as_they_come() -> None:
+    """Thousands of keys, a few more each second: what was counted before stays."""
+    crowd = Crowd()
+    for second in range(40):
+        crowd.see([(key, 1 + key % 3) for key in range(1 + 100 * second, 101 + 100 * second)], 0)
+        crowd.buckets.step()
+        crowd.check()
+    crowd.see([(key, 3) for key in range(1, 4_001)], 0)
+    crowd.buckets.step()
+
+    crowd.check()
+    assert crowd.people.count.tolist() == [4_000, 4_000]
+
+
+def test_beyond_the_limit_of_names_a_distinct_count_says_so() -> None:
     """Keys already known go on being counted; new ones are not, and `full` is set."""
-    buckets, people = Buckets(1), Distinct(0, 2)
+    buckets, names = Buckets(1), Names(2)
+    people = Distinct(0, 1, buckets)
     buckets.start(START)
-    for key in ("a", "b"):
-        people.see(key, START, buckets)
-    assert not people.full
 
-    people.see("c", START, buckets)
-    settle([people], buckets)
-    buckets.step()
-    people.see("a", START + 1, buckets)
-    settle([people], buckets)
-    buckets.step()
-    assert people.full
-    assert buckets.totals[0, 0] == 2
+    def see(*keys: str) -> None:
+        people.see(names.numbers(keys), np.ones(len(keys), np.int64))
+        buckets.step()
+
+    see("a", "b")
+    assert not names.full
+
+    see("c")
+    see("a")
+    assert names.full
+    assert (buckets.totals[0, 0], people.count[0]) == (2, 2)
+    names.clear()
     people.clear()
-    assert (people.full, people.last) == (False, {})
+    assert (names.full, people.count[0], people.seen_in(0, 1)) == (False, 0, NEVER)
 
 
 def test_all_at_once_keeps_the_limit_too() -> None:
     """Where not all of them fit, those that do are counted and `full` is set."""
-    buckets, people = Buckets(1), Distinct(0, 3)
+    buckets, names = Buckets(1), Names(3)
+    people = Distinct(0, 1, buckets)
     buckets.start(START)
-    people.see_all({"a", "b"}, START, buckets)
-    assert not people.full
-    people.see_all({"a", "c", "d"}, START, buckets)
-    settle([people], buckets)
+    people.see(names.numbers(["a", "b"]), ints(1, 1))
+    assert not names.full
+    people.see(names.numbers(["a", "c", "d"]), ints(1, 1, 1))
     buckets.step()
 
-    assert (people.full, len(people.last), buckets.totals[0, 0]) == (True, 3, 3)
+    assert (names.full, people.count[0], buckets.totals[0, 0]) == (True, 3, 3)
 
 
 # --- panes
 
+
+def reread(panes: Panes) -> Panes:
+    """The same panes out of their snapshot."""
+    again = Panes(panes.n_series)
+    again.restore(through_msgpack(panes.snapshot()))
+    assert again.snapshot() == panes.snapshot()
+    return again
+
+
+def held_in(panes: Panes) -> dict[tuple[int, int], int]:
+    """What the seconds of the windows hold, by place and second."""
+    places, before_s, amounts = (from_plain(column).tolist() for column in panes.snapshot()["entries"])
+    entries = zip(places, before_s, amounts, strict=True)
+    held = {(place, panes.end_s - before): amount for place, before, amount in entries}
+    assert len(held) == len(places)
+    return held
+
+
 pane_steps = st.lists(
-    st.tuples(st.sampled_from(EDGES), st.sampled_from("abc"), st.integers(0, 1), amounts, st.sampled_from((0, *EDGES))),
+    st.tuples(
+        st.sampled_from(EDGES),
+        st.sampled_from("abc"),
+        st.integers(0, 1),
+        amounts,
+        st.sampled_from((0, *EDGES)),
+        st.booleans(),  # whether the show counts it
+    ),
     min_size=1,
     max_size=7,
 )
 
 
 @settings(max_examples=60)
-@given(pane_steps, st.booleans())
-def test_panes_equal_brute_force(script: list[tuple[int, str, int, int, int]], saved: bool) -> None:
-    """Per key: every window and the show, however late; a snapshot in between changes nothing."""
+@given(pane_steps, st.booleans(), st.booleans())
+def test_panes_equal_brute_force(script: list[tuple[int, str, int, int, int, bool]], saved: bool, each: bool) -> None:
+    """Per key: every window and the show, however late and whenever settled; a snapshot in between changes nothing."""
     panes = Panes(2)
     panes.start(START)
-    held: list[tuple[str, int, int, int]] = []
-    for gap, key, series, amount, late in script:
+    held: list[tuple[str, int, int, int, bool]] = []
+    for gap, key, series, amount, late, shown in script:
         for _ in range(gap + 1):
             panes.step()
         second = max(START, panes.end_s - 1 - late)
-        panes.add(key, series, second, amount)
-        held.append((key, series, second, amount))
+        for part in (1, amount - 1, 1, -1):
+            panes.add(key, series, second, part, shown)
+            if each:
+                panes.settle()
+        panes.settle()
+        held.append((key, series, second, amount, shown))
         if saved:
-            again = Panes(2)
-            again.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(panes.snapshot())))
-            panes = again
+            panes = reread(panes)
 
     end_s = panes.end_s
 
     def brute(key: str, series: int, size: int) -> int:
         inside = [one for one in held if one[:2] == (key, series) and end_s - size <= one[2] < end_s]
-        return sum(amount for *_, amount in inside)
+        return sum(amount for *_, amount, _ in inside)
 
     for key in {key for key, *_ in held}:
         for series in (0, 1):
-            expected = [brute(key, series, size) for size in (*WINDOWS_S.values(), 10**9)]
+            show = sum(one[3] for one in held if one[:2] == (key, series) and one[4])
+            expected = [*(brute(key, series, size) for size in WINDOWS_S.values()), show]
             assert [row[series] for row in panes.totals[key]] == expected
-    recent = {key for key, _, second, _ in held if end_s - 600 <= second}
-    assert set(panes.active()) == recent
+            assert [row[series] for row in panes.sums(key) or []] == expected
+    recent = Counter[tuple[int, int]]()
+    for key, series, second, amount, _ in held:
+        if end_s - 600 <= second:
+            recent[panes.place(key) + series, second] += amount
+    assert held_in(panes) == recent
 
 
-@settings(max_examples=40)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(EDGES), st.sets(st.sampled_from(("a1", "a2", "a3", "b1", "b2")))),
-        min_size=1,
-        max_size=7,
-    )
+def test_panes_of_a_key_never_added_are_unknown() -> None:
+    """None, not zeros; a key has as many places as there are series, from the first on that it was known by."""
+    panes = Panes(3)
+    places = [panes.place(key) for key in "abca"]
+
+    assert places == [0, 3, 6, 0]
+    assert panes.sums("d") is None
+    assert panes.sums("b") == [[0, 0, 0]] * 4
+
+
+# Order lines of three types, each with its series: those of pieces, amount, lines without an order, orders, users, and
+# the orders it pairs with. The first pairs with none; the second and the third, which counts neither pieces nor users,
+# with one another.
+UNITS, AMOUNT, NAMELESS, ORDERS, PEOPLE, TWINS = range(6)
+LINES = ((0, 1, 2, 3, 4, NONE), (5, 6, 7, 8, 9, 12), (NONE, 10, 11, 12, NONE, 8))
+N_LINE_SERIES = 13
+PLACELESS = 3  # a product, by number, without a place
+Line = tuple[int, int, int, int, int]  # product, order, user, pieces, amount
+some_lines = st.lists(
+    st.tuples(
+        st.integers(NOBODY, PLACELESS),
+        st.integers(0, 4),
+        st.integers(NOBODY, 4),
+        st.integers(0, 3),
+        st.integers(0, 10**12),
+    ),
+    max_size=12,
 )
-def test_people_of_panes_equal_brute_force(script: list[tuple[int, set[str]]]) -> None:
-    """New keys are added to the newest second, known ones moved to it: a distinct count a product and window."""
-    panes = Panes(2)
+line_script = st.lists(
+    st.tuples(
+        st.sampled_from(EDGES),
+        st.lists(st.tuples(st.integers(0, 2), some_lines, st.sampled_from((0, 0, *EDGES))), max_size=3),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+class Stall:
+    """Panes of the products a and b, to which order lines come, and all that ever came."""
+
+    def __init__(self) -> None:
+        self.panes = Panes(N_LINE_SERIES)
+        self.panes.start(START)
+        self.places = ints(NONE, self.panes.place("a"), self.panes.place("b"), NONE)
+        self.touched = np.zeros(4, np.int64)
+        self.amounts: list[tuple[int, int, int]] = []  # place, second, amount
+        self.seen: list[tuple[int, int, int]] = []  # place, second, order or user
+        self.newest = [0] * 4  # by product
+
+    def take(self, kind: int, lines: list[Line], late: int, each: bool) -> list[int]:
+        """In the second being closed, or `late` seconds before, at once or one by one; returns what made pairs."""
+        second = max(START, self.panes.end_s - 1 - late)
+        found: list[int] = []
+        for some in [[line] for line in lines] if each else [lines]:
+            rows = np.array(some, np.int64).reshape(-1, 5)
+            found += self.panes.lines(rows, LINES[kind], self.places, self.touched, second)
+        return found
+
+    def note(self, kind: int, lines: list[Line], late: int) -> list[int]:
+        """Take the same down for `check`; returns the products of which an order should have made a pair."""
+        second, series, pairs = max(START, self.panes.end_s - 1 - late), LINES[kind], list[int]()
+        for product, order, user, pieces, amount in lines:
+            place = int(self.places[product])
+            if place == NONE:
+                continue
+            self.newest[product] = max(second, self.newest[product])
+            for one, much in ((UNITS, pieces), (AMOUNT, amount), (NAMELESS, int(not order))):
+                if series[one] != NONE:
+                    self.amounts.append((place + series[one], second, much))
+            known = {(at, key) for at, _, key in self.seen}
+            here, there = (place + series[ORDERS], order), (place + series[TWINS], order)
+            if order and series[TWINS] != NONE and here not in known and there in known:
+                pairs.append(product)
+            if order:
+                self.seen.append((place + series[ORDERS], second, order))
+            if user and series[PEOPLE] != NONE:
+                self.seen.append((place + series[PEOPLE], second, user))
+        return pairs
+
+    def check(self) -> None:
+        """Every window and the show of both products equal what was taken down."""
+        ends = [self.panes.end_s - size for size in (*WINDOWS_S.values(), 10**9)]
+        distinct = {series[one] for series in LINES for one in (ORDERS, PEOPLE)}
+        for product, sums in self.panes.totals.items():
+            for series in range(N_LINE_SERIES):
+                place = self.panes.place(product) + series
+                added = [(second, amount) for at, second, amount in self.amounts if at == place]
+                seen = [(second, key) for at, second, key in self.seen if at == place]
+                if series in distinct:
+                    wanted = [len({key for second, key in seen if second >= end}) for end in ends]
+                else:
+                    wanted = [sum(amount for second, amount in added if second >= end) for end in ends]
+                assert [row[series] for row in sums] == wanted
+        assert self.touched.tolist() == self.newest
+
+
+@settings(max_examples=150)
+@given(line_script, st.booleans(), st.booleans())
+@example([(0, [(1, [(1, 1, 1, 1, 1)], 0), (2, [(1, 1, 1, 1, 1)], 0)])], False, False)
+@example([(0, [(2, [(1, 1, 1, 1, 1)], 0)]), (1_260, [(1, [(2, 1, 1, 1, 1), (1, 1, 1, 1, 1)], 60)])], True, True)
+def test_order_lines_equal_brute_force(
+    script: list[tuple[int, list[tuple[int, list[Line], int]]]], saved: bool, each: bool
+) -> None:
+    """Pieces, amounts and nameless lines, different orders and users, pairs: however late, at once or one by one.
+
+    Order 0 is none and user 0 nobody; a product without a place is left out; who is seen again moves to the later
+    second and counts once; a snapshot in between changes nothing.
+    """
+    stall = Stall()
+    for gap, batches in script:
+        for _ in range(gap + 1):
+            stall.panes.step()
+        for kind, lines, late in batches:
+            expected = stall.note(kind, lines, late)
+            assert stall.take(kind, lines, late, each) == expected
+        if saved:
+            stall.panes = reread(stall.panes)
+        stall.check()
+
+
+def test_an_order_makes_a_pair_once_and_only_of_its_product() -> None:
+    """Whichever half comes first; another product's order of that number, or one of no twins, is no find."""
+    stall = Stall()
+    stall.panes.step()
+
+    def pairs(kind: int, *orders: tuple[int, int]) -> list[int]:
+        return stall.take(kind, [(product, order, 0, 1, 1) for product, order in orders], 0, each=False)
+
+    assert pairs(0, (1, 5)) == []
+    assert pairs(1, (1, 5)) == []  # the first type is not asked
+    assert pairs(2, (2, 5), (PLACELESS, 5), (1, 6), (1, 0)) == []
+    assert pairs(2, (1, 5), (1, 5), (1, 6)) == [1]
+    assert pairs(2, (1, 5)) == []  # no longer new
+    assert pairs(1, (1, 6), (2, 5), (1, 6), (1, 5), (2, 6), (1, 0)) == [1, 2]
+
+
+# Kinds of events by number: one that is about nothing, one that counts in the series 0 and 1, one in 2 and 3.
+COUNTS_IN = np.array([[NONE, NONE], [0, 1], [2, 3]])
+product_rows = st.lists(
+    st.tuples(
+        st.sampled_from(EDGES),
+        st.lists(
+            st.tuples(st.integers(0, 2), st.integers(NOBODY, 5), st.integers(NOBODY, PLACELESS)),
+            max_size=30,
+        ),
+        st.sampled_from((0, 0, *EDGES)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=60)
+@given(product_rows, st.booleans())
+def test_rows_about_products_equal_brute_force(
+    script: list[tuple[int, list[tuple[int, int, int]], int]], saved: bool
+) -> None:
+    """Events and their different users, by kind and product, in every window; nobody and what has no place aside."""
+    panes = Panes(4)
     panes.start(START)
-    last: dict[str, int] = {}
-    for gap, seen in script:
+    places = ints(NONE, panes.place("a"), panes.place("b"), NONE)
+    touched = np.zeros(4, np.int64)
+    events: list[tuple[int, int, int]] = []  # place, user, second
+    newest: dict[int, int] = {}
+    for gap, about, late in script:
         for _ in range(gap + 1):
             panes.step()
-        now = panes.end_s - 1
-        known = {user for user in seen if user in last}
-        new = [panes.place(user[0]) + 1 for user in sorted(seen - known)]
-        panes.add_newest(new, [1] * len(new))
-        panes.move_newest([(panes.place(user[0]) + 1, last[user]) for user in sorted(known)])
-        last |= dict.fromkeys(seen, now)
-        for product in {user[0] for user in last}:
-            mine = [second for user, second in last.items() if user[0] == product]
-            expected = [sum(panes.end_s - second <= size for second in mine) for size in WINDOWS_S.values()]
-            assert panes.totals[product] == [[0, count] for count in [*expected, len(mine)]]
+        second = max(START, panes.end_s - 1 - late)
+        kinds, users, products = np.array(about, np.int64).reshape(-1, 3).T
+        rows = rows_of(users, kinds)
+        rows[:, WHAT] = products
+        panes.count(rows, COUNTS_IN, places, touched, second)
+        for kind, user, product in about:
+            if kind and product not in (NOBODY, PLACELESS):
+                events.append((int(places[product]) + 2 * (kind - 1), user, second))
+                newest[product] = max(second, newest.get(product, 0))
+        if saved:
+            panes = reread(panes)
+
+    ends = [panes.end_s - size for size in (*WINDOWS_S.values(), 10**9)]
+    for product in ("a", "b"):
+        for series in (0, 2):
+            mine = [(user, second) for place, user, second in events if place == panes.place(product) + series]
+            people = [{user for user, second in mine if user and second >= end} for end in ends]
+            sums = panes.totals[product]
+            assert [row[series] for row in sums] == [sum(second >= end for _, second in mine) for end in ends]
+            assert [row[series + 1] for row in sums] == [len(one) for one in people]
+    assert touched.tolist() == [newest.get(product, 0) for product in range(4)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(NOBODY, 6)), max_size=30))
+def test_products_without_a_place_are_found_once(about: list[tuple[int, int]]) -> None:
+    """In the order of appearance, of the kinds that count; those that have one are not."""
+    kinds, products = np.array(about, np.int64).reshape(-1, 2).T
+    rows = rows_of(np.zeros_like(kinds), kinds)
+    rows[:, WHAT] = products
+    places = ints(NONE, 0, NONE, 4, NONE, NONE, 8)
+
+    wanted = dict.fromkeys(product for kind, product in about if kind and places[product] == NONE)
+    assert loops.new_products(rows, COUNTS_IN, places).tolist() == [*wanted]
+
+
+ORDER_ALONE = (NONE, NONE, NONE, 1, NONE, NONE)  # of a line only its order counts, in the second series
+
+
+def ordered(panes: Panes, key: str, orders: Iterable[int], second: int) -> None:
+    """Orders are seen at a key."""
+    lines = np.array([(1, order, 0, 1, 1) for order in orders], np.int64)
+    assert panes.lines(lines, ORDER_ALONE, ints(NONE, panes.place(key)), np.zeros(2, np.int64), second) == []
 
 
 def test_skipped_panes_are_empty_and_keep_the_show() -> None:
-    """After a long silence only the show's sums are left."""
-    panes = Panes(1)
+    """After a long silence only the show's sums are left, and what was seen before is still no new one."""
+    panes = Panes(2)
     panes.start(START)
     panes.step()
     panes.add("a", 0, START, 5)
+    ordered(panes, "a", [9], START)
+    panes.settle()
     panes.skip(10_000)
 
-    assert panes.totals == {"a": [[0], [0], [0], [5]]}
-    assert list(panes.active()) == []
+    assert panes.totals == {"a": [[0, 0], [0, 0], [0, 0], [5, 1]]}
+    assert held_in(panes) == {}
     panes.step()
     panes.add("a", 0, panes.end_s - 1, 2)
-    assert panes.totals == {"a": [[2], [2], [2], [7]]}
+    ordered(panes, "a", [9], panes.end_s - 1)
+    panes.settle()
+    assert panes.totals == {"a": [[2, 1], [2, 1], [2, 1], [7, 1]]}
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_panes_of_many_keys_grow(saved: bool) -> None:
+    """Hundreds of keys with thousands of entries and orders, added, seen, let go and added again."""
+    panes = Panes(2)
+    panes.start(START)
+    held: list[tuple[int, int]] = []  # key, second
+    seen: dict[tuple[int, int], int] = {}  # by key and order
+    for second in range(700):
+        panes.step()
+        for n in range(20):
+            key = (second * 7 + n * n) % 300
+            panes.add(f"k{key}", 0, START + second, 1)
+            held.append((key, second))
+            orders = [1_000 * n + order for order in range(1, 4 if second % 50 else 60)]
+            ordered(panes, f"k{key}", orders, START + second)
+            seen |= {(key, order): second for order in orders}
+        panes.settle()
+        if saved and second % 150 == 0:
+            panes = reread(panes)
+
+    assert len(panes.place_of) == 300
+    assert len(seen) > 5_000
+    for row, size in enumerate((*WINDOWS_S.values(), 10**9)):
+        added = Counter(key for key, second in held if second >= 700 - size)
+        orders_in = Counter(key for (key, _), second in seen.items() if second >= 700 - size)
+        assert {key: sums[row] for key, sums in panes.totals.items()} == {
+            f"k{key}": [added[key], orders_in[key]] for key in range(300) if f"k{key}" in panes.place_of
+        }
+
+
+def test_what_is_added_to_the_newest_second_is_one_entry() -> None:
+    """Memory goes by what differs: ten thousand additions to a second, in as many turns, take one place in it."""
+    panes = Panes(1)
+    panes.start(START)
+    for second in range(3):
+        panes.step()
+        for _ in range(10_000):
+            panes.add("a", 0, START + second, 1)
+            panes.settle()
+    assert len(panes._entries) < 100
+
+    assert held_in(panes) == {(0, START + second): 10_000 for second in range(3)}
+    for _ in range(10_000):  # a straggler's second holds one of each, and its snapshot one of all
+        panes.add("a", 0, START, 1)
+        panes.settle()
+    assert held_in(panes)[0, START] == 20_000
+    assert panes.totals == {"a": [[40_000]] * 4}
+
+
+def test_entries_that_were_let_go_are_used_again() -> None:
+    """Half an hour takes no more memory than the windows hold, and nothing counts for who had the entry before."""
+    panes, chance = Panes(1), random.Random(3)
+    panes.start(START)
+    held: list[tuple[str, int]] = []
+    for second in range(1_800):
+        panes.step()
+        for key in chance.sample("abc", chance.randint(0, 3)):
+            for _ in range(chance.randint(1, 2)):
+                panes.add(key, 0, START + second, 1)
+                held.append((key, second))
+        panes.settle()
+
+    assert len(panes._entries) < 3_000
+    for row, size in enumerate((*WINDOWS_S.values(), 10**9)):
+        added = Counter(key for key, second in held if second >= 1_800 - size)
+        assert {key: sums[row] for key, sums in panes.totals.items()} == {key: [added[key]] for key in "abc"}
 
 
 # --- snapshots
+
+BOUNDS = (0, 1, 2**8 - 1, 2**8, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**62)  # of the sizes numbers are kept in
+numbers = st.integers(-(2**62), 2**62) | st.sampled_from(BOUNDS) | st.sampled_from(BOUNDS).map(lambda n: -n)
+
+
+def lists_up_to(most: int) -> st.SearchStrategy[list[int]]:
+    """Lists of whole numbers, none larger than `most`."""
+    return st.lists(st.integers(0, most), max_size=20)
+
+
+@given(st.lists(numbers, max_size=20) | st.sampled_from(BOUNDS).flatmap(lists_up_to))
+@example([])
+@example([0])
+@example([-1])
+@example([2**62])
+@example([0, 2**32 - 1])
+def test_plain_numbers_come_back_in_few_bytes(values: list[int]) -> None:
+    """Every number, as an array of its own, in the fewest bytes a number that all fit in; the first says how many."""
+    state = through_msgpack(plain(ints(*values)))
+    again = from_plain(state)
+
+    assert again.tolist() == values
+    assert again.dtype == np.int64
+    assert again.flags.writeable
+    fits = [size for size in (1, 2, 4) if all(0 <= value < 256**size for value in values)]
+    size = min(fits, default=8)
+    assert (state[0], len(state)) == (size, 1 + size * len(values))
+
+
+@given(st.lists(st.tuples(numbers, numbers, numbers), max_size=8))
+def test_plain_tables_come_back_in_one_row(rows: list[tuple[int, int, int]]) -> None:
+    """Row after row, also where the table is a view: turned, or of some of the columns."""
+    table = np.array(rows, np.int64).reshape(-1, 3)
+
+    assert from_plain(plain(table)).tolist() == [value for row in rows for value in row]
+    assert from_plain(plain(table.T)).tolist() == [row[column] for column in range(3) for row in rows]
+    assert from_plain(plain(table[:, ::2])).tolist() == [value for row in rows for value in row[::2]]
+
+
+def test_plain_numbers_are_the_same_on_every_machine() -> None:
+    """Smallest byte first."""
+    assert plain(ints(1, 256)) == b"\x02\x01\x00\x00\x01"
+    assert plain(ints(-2)) == b"\x08\xfe" + 7 * b"\xff"
+
+
+@given(st.integers(2, 2**40), st.data())
+def test_ages_come_back_as_seconds(end_s: int, data: st.DataObject) -> None:
+    """Seconds before the end, the newest one 1; NEVER is 0, and stays apart from all others."""
+    seconds = data.draw(st.lists(st.just(NEVER) | st.just(end_s - 1) | st.integers(1, end_s - 1), max_size=20))
+    held = ages(ints(*seconds), end_s)
+
+    assert held.tolist() == [0 if second == NEVER else end_s - second for second in seconds]
+    assert seconds_of(held, end_s).tolist() == seconds
+    assert seconds_of(from_plain(plain(held)), end_s).tolist() == seconds
+
+
+@given(st.lists(st.integers(-1, 1), max_size=12))
+@example([])
+@example([0, 0])
+@example([0, 1, 0, -1])
+def test_a_trimmed_row_lacks_the_zeros_at_its_end_alone(row: list[int]) -> None:
+    """Those before the last other number stay; of nothing else nothing is left."""
+    wanted = [*row]
+    while wanted and wanted[-1] == 0:
+        wanted.pop()
+
+    assert trimmed(ints(*row)).tolist() == wanted
 
 
 def same(a: Buckets, b: Buckets) -> bool:
@@ -391,7 +881,7 @@ def test_restored_buckets_go_on_the_same(
     first, second = Buckets(2), Buckets(2)
     first.start(START)
     replay(first, before, first.add)
-    second.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(first.snapshot())))
+    second.restore(through_msgpack(first.snapshot()))
     assert same(first, second)
 
     for buckets in (first, second):

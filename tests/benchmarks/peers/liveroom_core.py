@@ -11,8 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import core  # it lies one folder up
 from contract import Meter, Row, arguments, chunks, report
 
+from stream.rehearsal import rehearse
+
 if __name__ == "__main__":
     given = arguments()
+    rehearse()
     meter, rows = Meter(), list[Row]()
 
     def lines():

@@ -1,0 +1,53 @@
+"""What an event counts for by its type: the series it adds to, and those its user is seen in.
+
+Types are the codes of `stream.waiting`; what needs more of an event than its row is for the tally's methods.
+"""
+
+import numpy as np
+
+from stream import events as e
+from stream import series as s
+from stream.numbers import named
+from stream.waiting import CODE, KINDS
+
+
+def mark(*series: int) -> int:
+    """The bits of these series of people, for `Distinct.see`."""
+    return sum(1 << one - s.PEOPLE[0] for one in series)
+
+
+# What the user of an event counts as, besides a viewer.
+_COUNTS_AS: dict[type, int] = {
+    e.Chat: mark(s.CHATTERS, s.INTERACTORS),
+    e.Like: mark(s.INTERACTORS),
+    e.Share: mark(s.INTERACTORS),
+    e.Follow: mark(s.FOLLOWERS, s.INTERACTORS),
+    e.FanclubJoin: mark(s.FANS),
+    e.ProductExpose: mark(s.EXPOSED),
+    e.ProductClick: mark(s.CLICKERS),
+    e.CartAdd: mark(s.CARTERS),
+    e.OrderCreated: mark(s.CREATORS),
+    e.OrderPaid: mark(s.BUYERS),
+}
+MARKS = np.array([mark(s.VIEWERS) | _COUNTS_AS.get(kind, 0) for kind in KINDS])  # by code
+# What events of a type add to, one each.
+ONE_EACH = [
+    (CODE[kind], series)
+    for kind, series in {
+        e.ViewerJoin: s.JOINS,
+        e.ViewerLeave: s.LEAVES,
+        e.Chat: s.CHATS,
+        e.Like: s.LIKE_MESSAGES,
+        e.Follow: s.FOLLOWS,
+        e.Share: s.SHARES,
+        e.FanclubJoin: s.FANCLUB_JOINS,
+        e.PrivateJoin: s.PRIVATE_JOINS,
+        e.ProductExpose: s.EXPOSES,
+        e.ProductClick: s.CLICKS,
+        e.CartAdd: s.CARTS,
+    }.items()
+]
+AMOUNTS = [(CODE[e.Like], s.LIKES), (CODE[e.RoomExposure], s.EXPOSURES)]  # what their counts add to
+JOIN, LEAVE = CODE[e.ViewerJoin], CODE[e.ViewerLeave]
+ABOUT_PRODUCTS = [CODE[e.ProductExpose], CODE[e.ProductClick], CODE[e.CartAdd]]
+WITH_USER = [named(tag) for tag in e.TAG_OF.values()]  # by code, what is known once such an event has a user

@@ -1,0 +1,32 @@
+"""A made-up minute through a room of its own, so that every loop is compiled before anyone waits for it.
+
+`python -m stream.rehearsal` does just that, where a machine is prepared: it takes some ten seconds the first time.
+"""
+
+from stream import events as e
+from stream.numbers import KEYS
+from stream.playbook import Playbook
+from stream.room import FEW, RoomConfig, RoomState
+
+
+def rehearse() -> None:
+    """Close some seconds with an event of each kind that is counted in loops."""
+    state = RoomState("rehearsal", Playbook.load("[screen]\n", room=KEYS, product=frozenset()), RoomConfig())
+    start_ms = e.TS_MIN_MS
+    for second in range(3):
+        ts = start_ms + 1000 * second
+        events: list[e.RoomEvent] = [
+            e.ViewerJoin(room=state.room, ts=ts, id=f"j{second}", user="a", from_="ads", ref="v"),
+            e.ViewerLeave(room=state.room, ts=ts, id=f"l{second}", user="a"),
+            e.ProductClick(room=state.room, ts=ts, id=f"c{second}", user="a", product="p"),
+            e.OrderPaid(room=state.room, ts=ts, id=f"o{second}", user="a", order=f"o{second}", product="p", amount=1),
+        ]
+        events += [e.Chat(room=state.room, ts=ts, id=f"t{second}-{n}", user="a", text="a") for n in range(FEW)]
+        state.apply_all(events, [ts] * len(events))
+    state.restore(state.snapshot())
+    state.apply(e.ProductClick(room=state.room, ts=start_ms, id="late", user="b", product="p"), start_ms + 60_000)
+    state.advance(start_ms + 120_000)
+
+
+if __name__ == "__main__":
+    rehearse()
