@@ -19,7 +19,7 @@ from aiokafka.errors import CorruptRecordException  # type: ignore[import-untype
 from stream.errors import OperatorError
 
 KNOWN = ("0.12", "0.13", "0.14")  # versions of aiokafka whose fetcher is as it is taken for here: read, and tested
-RECORDS_MAX = 1_000  # taken out at once: some 5 ms of work between two turns of the event loop
+RECORDS_MAX = 3000
 
 
 class Records(NamedTuple):
