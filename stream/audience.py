@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from stream import loops, series
-from stream.events import Shown, ViewerCount, ViewerJoin, ViewerLeave, shown_count
+from stream.events import Shown, ViewerCount, shown_count
+from stream.kinds import JOIN, LEAVE
 from stream.loops import RETURN_MS, SHORT_S, Ints
-from stream.waiting import CODE
-from stream.windows import Buckets, from_plain, plain, trimmed
+from stream.windows import Buckets, from_plain, longer, plain, trimmed
 
 MASKED_FROM_EVENTS = 50
 MASKED_SHARE = 5  # one id with more than 1/5 of a source's events masks the source
 _SERIES = np.array([series.BEGAN, series.WATCH_MS, *(series.SHORT[limit_s] for limit_s in SHORT_S)])
-_JOIN, _LEAVE = CODE[ViewerJoin], CODE[ViewerLeave]
-_FIRST_USERS = 16  # room made at first; it doubles
+_FIRST_USERS = 16  # room made at first
 
 
 class Sessions:
@@ -60,8 +59,8 @@ class Sessions:
             buckets.edge_s,
             _SERIES,
             rows,
-            _JOIN,
-            _LEAVE,
+            JOIN,
+            LEAVE,
         )
 
     def second_begins(self) -> None:
@@ -90,15 +89,6 @@ class Sessions:
             self._here, self._left = longer(self._here, users[-1]), longer(self._left, users[-1])
         self._here[users], self._left[users] = here, left
         self._counts[:] = state["counts"]
-
-
-def longer(row: Ints, place: int) -> Ints:
-    """The row with room for `place`, and for as much again if it had to grow."""
-    if place < len(row):
-        return row
-    larger = np.zeros(max(2 * len(row), place + 1, _FIRST_USERS), np.int64)
-    larger[: len(row)] = row
-    return larger
 
 
 class Online:

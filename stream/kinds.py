@@ -49,5 +49,4 @@ ONE_EACH = [
 ]
 AMOUNTS = [(CODE[e.Like], s.LIKES), (CODE[e.RoomExposure], s.EXPOSURES)]  # what their counts add to
 JOIN, LEAVE = CODE[e.ViewerJoin], CODE[e.ViewerLeave]
-ABOUT_PRODUCTS = [CODE[e.ProductExpose], CODE[e.ProductClick], CODE[e.CartAdd]]
 WITH_USER = [named(tag) for tag in e.TAG_OF.values()]  # by code, what is known once such an event has a user

@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 
 from stream import loops
-from stream.audience import longer
 from stream.catalogue import Product
 from stream.events import (
     CartAdd,
@@ -24,6 +23,7 @@ from stream.loops import NONE, Ints, Lines
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.waiting import CODE, KINDS
+from stream.windows import longer
 
 (
     EXPOSES,

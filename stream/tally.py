@@ -9,7 +9,7 @@ from stream import events as e
 from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.kinds import ABOUT_PRODUCTS, AMOUNTS, JOIN, LEAVE, MARKS, ONE_EACH, WITH_USER, mark
+from stream.kinds import AMOUNTS, JOIN, LEAVE, MARKS, ONE_EACH, WITH_USER, mark
 from stream.loops import KIND, SOURCE, TS, USER, Ints
 from stream.names import NOBODY, Names
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
@@ -17,7 +17,7 @@ from stream.numbers import USER as ANY_USER
 from stream.products import Shelf
 from stream.sources import SOURCES_MAX, Silence, Sources
 from stream.splits import Splits
-from stream.waiting import CODE, KINDS, TOLD, USERS_MAX, Moment, Pane, Waiting
+from stream.waiting import ABOUT_CODES, CODE, KINDS, TOLD, USERS_MAX, Moment, Pane, Waiting
 from stream.windows import Buckets, Distinct
 
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
@@ -116,7 +116,7 @@ class Tally:
         if counts[JOIN] or counts[LEAVE]:
             self.sessions.make_room(len(self.users))
             self.sessions.take(rows)
-        if any(counts[code] for code in ABOUT_PRODUCTS):
+        if any(counts[code] for code in ABOUT_CODES):
             self.shelf.count(rows, second)
         for kind, handler in self._handlers.items():
             if kind in lists:

@@ -36,7 +36,7 @@ BARE = frozenset(
     | {e.Chat, e.ProductExpose, e.ProductClick, e.CartAdd, e.CartRemove, e.OrderCancelled, e.QuestionAnswered}
     | {e.SourceBeat}
 )
-_ABOUT_CODES = [CODE[kind] for kind in ABOUT_PRODUCTS]
+ABOUT_CODES = [CODE[kind] for kind in ABOUT_PRODUCTS]
 by_time = attrgetter("ts")
 
 
@@ -153,7 +153,7 @@ class Waiting:
         """Forget the users and products but those that wait, or are in `others`; these rows get their new numbers."""
         seconds = [*self.rows]
         held = [*others, *(_rows(self.rows[second]) for second in seconds)]
-        for names, column, kinds in ((self.users, USER, [*CODE.values()]), (self.products, WHAT, _ABOUT_CODES)):
+        for names, column, kinds in ((self.users, USER, [*CODE.values()]), (self.products, WHAT, ABOUT_CODES)):
             before = [*names.of]
             names.clear()
             for rows in held:
@@ -192,7 +192,7 @@ class Waiting:
 
     def _check(self, rows: Ints) -> None:
         """Raises msgspec.ValidationError where a row names what there is not: loops trust that it is there."""
-        about = np.where(np.isin(rows[:, KIND], _ABOUT_CODES), rows[:, WHAT], 0)
+        about = np.where(np.isin(rows[:, KIND], ABOUT_CODES), rows[:, WHAT], 0)
         for numbers, limit in (
             (rows[:, KIND], len(KINDS) - 1),
             (rows[:, USER], len(self.users)),

@@ -212,6 +212,15 @@ def seconds_of(held: Ints, end_s: int) -> Ints:
     return np.where(held == 0, NEVER, end_s - held)
 
 
+def longer(row: Ints, place: int) -> Ints:
+    """The row with room for `place`, and for as much again if it had to grow."""
+    if place < len(row):
+        return row
+    larger = np.zeros(max(2 * len(row), place + 1, _FIRST_KEYS), np.int64)
+    larger[: len(row)] = row
+    return larger
+
+
 def trimmed(row: Ints) -> Ints:
     """The row without the zeros at its end."""
     used = np.flatnonzero(row)
