@@ -23,10 +23,10 @@ NOTHING = Standing({}, {}, {}, None)
 
 
 class Change(NamedTuple):
-    """What to write to get from one standing to `after`."""
+    """What to write to get from one standing to `after`; `gone` is None where what stands there is not known."""
 
     fields: dict[str, bytes]
-    gone: list[str]
+    gone: list[str] | None
     after: Standing
 
 
@@ -48,5 +48,5 @@ def change(before: Standing, view: RoomView) -> Change:
         digests[name] = digest = xxh3_64_intdigest(value)
         if before.digests.get(name) != digest:
             fields[name] = value
-    gone = [name for name in before.digests if name not in digests]
+    gone = None if before is NOTHING else [name for name in before.digests if name not in digests]
     return Change(fields, gone, Standing(line.numbers, digests, marks, known))

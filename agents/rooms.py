@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from agents import heap
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
-from agents.published import change
+from agents.published import NOTHING, change
 from agents.settings import Settings, room_config
 from agents.shares import between_ticks, shared_out
 from agents.store import Fence, Refused, Snapshot, Store, pack, revive
@@ -410,6 +410,7 @@ class Rooms:
         at_ms = state.at_ms
         encoded = msgspec.json.encode(about)
         self._publish_s += time.thread_time() - began
+        kept.published = NOTHING  # whether a write that fails was done is not known
         await self.store.publish(partition.number, partition.fence, state.room, differs.fields, differs.gone, encoded)
         kept.published = differs.after
         kept.published_at_ms = at_ms

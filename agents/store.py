@@ -246,6 +246,10 @@ _PUBLISH = (
     _FENCED
     + """
 local gone = tonumber(ARGV[5])
+if gone < 0 then
+  redis.call('DEL', KEYS[2])
+  gone = 0
+end
 for i = 6, 5 + gone do redis.call('HDEL', KEYS[2], ARGV[i]) end
 for i = 6 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])
@@ -353,13 +357,17 @@ class Store:
         fence: Fence,
         room: str,
         changed: Mapping[str, bytes],
-        gone: Collection[str],
+        gone: Collection[str] | None,
         about: bytes,
     ) -> None:
-        """The latest numbers of a room, as far as they changed, and what the room is. Raises Refused."""
+        """The latest numbers of a room, as far as they changed, and what the room is. Raises Refused.
+
+        `gone` None is whatever stands there: nothing of it is kept.
+        """
         keys = [self._fences, numbers_key(room), ROOMS]
         fields = [part for field in changed.items() for part in field]
-        if not await self._run(_PUBLISH, keys, partition, str(fence), room, about, len(gone), *gone, *fields):
+        count, names = (-1, ()) if gone is None else (len(gone), gone)
+        if not await self._run(_PUBLISH, keys, partition, str(fence), room, about, count, *names, *fields):
             raise Refused
 
     async def keep_show(self, partition: int, fence: Fence, recap: Recap) -> None:
