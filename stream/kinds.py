@@ -3,16 +3,19 @@
 Types are the codes of `stream.waiting`; what needs more of an event than its row is for the tally's methods.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from stream import events as e
 from stream import series as s
+from stream.loops import NONE
 from stream.numbers import named
 from stream.waiting import CODE, KINDS
 
 
 def mark(*series: int) -> int:
-    """The bits of these series of people, for `Distinct.see`."""
+    """The bits of these series of people, for `loops.see`."""
     return sum(1 << one - s.PEOPLE[0] for one in series)
 
 
@@ -30,23 +33,28 @@ _COUNTS_AS: dict[type, int] = {
     e.OrderPaid: mark(s.BUYERS),
 }
 MARKS = np.array([mark(s.VIEWERS) | _COUNTS_AS.get(kind, 0) for kind in KINDS])  # by code
-# What events of a type add to, one each.
-ONE_EACH = [
-    (CODE[kind], series)
-    for kind, series in {
-        e.ViewerJoin: s.JOINS,
-        e.ViewerLeave: s.LEAVES,
-        e.Chat: s.CHATS,
-        e.Like: s.LIKE_MESSAGES,
-        e.Follow: s.FOLLOWS,
-        e.Share: s.SHARES,
-        e.FanclubJoin: s.FANCLUB_JOINS,
-        e.PrivateJoin: s.PRIVATE_JOINS,
-        e.ProductExpose: s.EXPOSES,
-        e.ProductClick: s.CLICKS,
-        e.CartAdd: s.CARTS,
-    }.items()
-]
-AMOUNTS = [(CODE[e.Like], s.LIKES), (CODE[e.RoomExposure], s.EXPOSURES)]  # what their counts add to
+_ONE_EACH: dict[type, int] = {
+    e.ViewerJoin: s.JOINS,
+    e.ViewerLeave: s.LEAVES,
+    e.Chat: s.CHATS,
+    e.Like: s.LIKE_MESSAGES,
+    e.Follow: s.FOLLOWS,
+    e.Share: s.SHARES,
+    e.FanclubJoin: s.FANCLUB_JOINS,
+    e.PrivateJoin: s.PRIVATE_JOINS,
+    e.ProductExpose: s.EXPOSES,
+    e.ProductClick: s.CLICKS,
+    e.CartAdd: s.CARTS,
+}
+_COUNTS: dict[type, int] = {e.Like: s.LIKES, e.RoomExposure: s.EXPOSURES}
+# What an event adds to, by code: the series of one each, and that of what its row says.
+ADDS_TO = np.array([(_ONE_EACH.get(kind, NONE), _COUNTS.get(kind, NONE)) for kind in KINDS])
 JOIN, LEAVE = CODE[e.ViewerJoin], CODE[e.ViewerLeave]
+
+
+def bits(codes: Iterable[int]) -> int:
+    """These types as a set of bits, of which a whole number has room for 63."""
+    return sum(1 << code for code in codes)
+
+
 WITH_USER = [named(tag) for tag in e.TAG_OF.values()]  # by code, what is known once such an event has a user

@@ -19,13 +19,16 @@ RETURN_MS = 30_000  # who comes back sooner goes on with the session they left
 SHORT_S = (30, 60, 180, 300)  # sessions shorter than this are counted, each in a series of its own
 NONE = -1  # the end of a list in `Panes`
 TS, KIND, USER, WHAT, SOURCE = range(5)  # the columns of a row, see stream.waiting
+PRODUCT, ORDER, BUYER, PIECES, AMOUNT, SAYS = range(6)  # the columns of an order line
+SAYS_ORDER, SAYS_USER = 1, 2  # bits of SAYS: whether it names an order, and a user
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 F = TypeVar("F", bound=Callable[..., Any])
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
+Seen = tuple[Ints, Ints, int, Ints, Ints, int]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
 Lines = tuple[int, int, int, int, int, int]
-Held = tuple[Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, free, entries and end_s
+Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
 
 
 _waiting: list[str] = []
@@ -69,15 +72,26 @@ def falls(rows: Ints) -> bool:
 
 
 @compiled
-def by_kind(rows: Ints, kinds: int) -> Ints:
-    """For each kind how many rows there are, the sum of what they say, and how many have a user: (3, kinds)."""
-    sums = np.zeros((3, kinds), np.int64)
+def add_up(rows: Ints, adds_to: Ints, column: Ints) -> tuple[int, int, int]:
+    """Add to `column` by the two series that `adds_to` has for the kind of each row: one, and what the row says.
+
+    Returns the kinds that came, and that came with a user, as bits; and the source of all rows, NONE where they differ.
+    """
+    came = named = 0
+    source = rows[0, SOURCE] if len(rows) else NONE
     for row in range(len(rows)):
         kind = rows[row, KIND]
-        sums[0, kind] += 1
-        sums[1, kind] += rows[row, WHAT]
-        sums[2, kind] += rows[row, USER] != 0
-    return sums
+        one, much = adds_to[kind, 0], adds_to[kind, 1]
+        if one != NONE:
+            column[one] += 1
+        if much != NONE:
+            column[much] += rows[row, WHAT]
+        came |= 1 << kind
+        if rows[row, USER]:
+            named |= 1 << kind
+        if rows[row, SOURCE] != source:
+            source = NONE
+    return came, named, source
 
 
 # --- sums a second (stream.windows.Buckets): `ring` (series, SPAN_S), `totals` (windows, series), `column` (series)
@@ -114,8 +128,9 @@ def step(ring: Ints, totals: Ints, show: Ints, minute: Ints, column: Ints, end_s
 
 
 @compiled
-def keep(kept: Ints, slot: int, sums: Ints, wanted: Flags) -> None:
-    """Write the wanted of `sums` (series) into a column of `kept` (series, slots); what is alike stays untouched."""
+def keep(kept: Ints, slot: int, totals: Ints, wanted: Flags) -> None:
+    """Write the wanted of the longest windows' sums into a column of `kept` (series, slots); what is alike stays so."""
+    sums = totals[len(SIZES) - 1]
     for series in range(sums.size):
         if wanted[series] and kept[series, slot] != sums[series]:
             kept[series, slot] = sums[series]
@@ -125,13 +140,12 @@ def keep(kept: Ints, slot: int, sums: Ints, wanted: Flags) -> None:
 
 
 @compiled
-def see(
-    last: Ints, count: Ints, first: int, ring: Ints, totals: Ints, column: Ints, end_s: int, keys: Ints, marks: Ints
-) -> None:
-    """Keys are seen in the second `end_s`, which is being closed, each in the series that its mark has bits for.
+def see(seen: Seen, column: Ints, second: int, keys: Ints, marks: Ints) -> None:
+    """Keys are seen in a second, whose sums gather in `column`, each in the series that its mark has bits for.
 
-    One seen before leaves the second it was last seen in. Key 0 is nobody.
+    One seen before leaves the second it was last seen in, unless that is a later one. Key 0 is nobody.
     """
+    last, count, first, ring, totals, end_s = seen
     for place in range(len(keys)):
         key, mark, series = keys[place], marks[place], 0
         if key == 0:
@@ -139,8 +153,8 @@ def see(
         while mark:
             if mark & 1:
                 before = last[series, key]
-                if before < end_s:
-                    last[series, key] = end_s
+                if before < second:
+                    last[series, key] = second
                     column[first + series] += 1
                     if before:
                         shift(ring, totals, end_s, first + series, before, -1)
@@ -151,25 +165,40 @@ def see(
 
 
 @compiled
-def see_users(
-    last: Ints, count: Ints, first: int, ring: Ints, totals: Ints, column: Ints, end_s: int, rows: Ints, marks: Ints
-) -> None:
+def see_users(seen: Seen, column: Ints, second: int, rows: Ints, marks: Ints) -> None:
     """As `see` for the users of rows, whose kind says by `marks` in which series."""
     keys, wanted = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for row in range(len(rows)):
         keys[row], wanted[row] = rows[row, USER], marks[rows[row, KIND]]
-    see(last, count, first, ring, totals, column, end_s, keys, wanted)
+    see(seen, column, second, keys, wanted)
 
 
 @compiled
-def twins(last: Ints, here: int, there: int, keys: Ints) -> int:
-    """How many of the keys, about to be seen in the series `here` for the first time, were seen in `there` before."""
-    found = 0
-    for place in range(keys.size):
-        key = keys[place]
-        if key and last[there, key] and not last[here, key] and key not in keys[:place]:
-            found += 1
-    return found
+def count_orders(seen: Seen, column: Ints, second: int, lines: Ints, series: Lines, rows: Ints, kind: int) -> int:
+    """Order lines of a kind, in the order of its rows, whose users are put into them.
+
+    `series` are those of pieces, amount, amount of lines with a user, lines without an order, orders, and of the orders
+    that make a pair with these (NONE: none do). Returns how many orders make a pair from now on.
+    """
+    units, amount, named, nameless, orders, twin = series
+    last, first, keys, pairs, row = seen[0], seen[2], lines[:, ORDER].copy(), 0, 0
+    for line in range(len(lines)):
+        while row < len(rows) and rows[row, KIND] != kind:
+            row += 1
+        lines[line, BUYER] = rows[row, USER] if row < len(rows) else 0
+        key, says = keys[line], lines[line, SAYS]
+        row += 1
+        column[amount] += lines[line, AMOUNT]
+        if units != NONE:
+            column[units] += lines[line, PIECES]
+        if named != NONE and says & SAYS_USER:
+            column[named] += lines[line, AMOUNT]
+        if not says & SAYS_ORDER:
+            column[nameless] += 1
+        if key and twin != NONE and last[twin - first, key] and not last[orders - first, key]:
+            pairs += key not in keys[:line]
+    see(seen, column, second, keys, np.full(len(keys), 1 << (orders - first)))
+    return pairs
 
 
 # --- sessions (stream.audience.Sessions): `here` and `left`, by user, the ms a session began and the ms they left
@@ -191,8 +220,7 @@ def watch(sums: Sums, edge_s: int, series: int, from_ms: int, sign: int) -> None
     """Someone was (or, with sign -1, was not) in the room from `from_ms` to the end of the newest second."""
     end_ms = edge_s * 1000
     held_ms = max(from_ms, end_ms - SPAN_S * 1000)
-    if held_ms > from_ms:
-        sums[2][series] += sign * (held_ms - from_ms)
+    sums[2][series] += sign * (held_ms - from_ms)
     while held_ms < end_ms:
         next_ms = min(end_ms, (held_ms // 1000 + 1) * 1000)
         put(sums, series, held_ms // 1000, sign * (next_ms - held_ms))
@@ -260,72 +288,57 @@ def count_users(counts: Ints, rows: Ints, source: int) -> tuple[int, int]:
 
 
 # --- panes (stream.panes.Panes): what each second added, as a list of entries linked by number
-# `totals` (windows + the show, places); `newest` (places) is the newest entry of each place; `heads` (LONGEST_S) the
-# first entry of each second, `free` the first unused one and how many there are; `entries` (n, 4) holds place, second,
-# amount and the next one.
-
-
-@compiled
-def add_to_pane(held: Held, place: int, second: int, amount: int) -> None:
-    """Add to a second before `end_s` and the windows that hold it, not to the show."""
-    totals, newest, heads, free, entries, end_s = held
-    age = end_s - second
-    if age > LONGEST_S:
-        return
-    for row, size in enumerate(SIZES):
-        if age <= size:
-            totals[row, place] += amount
-    entry = newest[place]
-    if age == 1 and entry != NONE and entries[entry, 0] == place and entries[entry, 1] == second:
-        entries[entry, 2] += amount
-        return
-    entry, slot = free[0], second % LONGEST_S
-    free[0] = entries[entry, 3]
-    free[1] -= 1
-    entries[entry, 0], entries[entry, 1], entries[entry, 2], entries[entry, 3] = place, second, amount, heads[slot]
-    heads[slot] = entry
-    if age == 1:
-        newest[place] = entry
+# `totals` (places, windows + the show); `newest` (places) is the newest entry of each place; `heads` (LONGEST_S) the
+# first entry of each second; `entries` (n, 4) holds place, second, amount and the next one; `used` the first entry let
+# go, how many these are, how many were ever used, and how many rows of `pairs` are taken. `added` (n, 4) holds place,
+# second, amount and whether the show counts it.
 
 
 @compiled
 def add_to_panes(held: Held, added: Ints) -> None:
-    """As `add_to_pane` for each row of `added`: place, second, amount, and whether the show counts it."""
-    for row in range(added.shape[0]):
+    """Add to seconds before `end_s` and the windows that hold them; there must be room for so many entries."""
+    totals, newest, heads, used, entries, _, end_s = held
+    for row in range(len(added)):
         place, second, amount = added[row, 0], added[row, 1], added[row, 2]
+        age, entry, slot = end_s - second, newest[place], second % LONGEST_S
         if added[row, 3]:
-            held[0][len(SIZES), place] += amount
-        add_to_pane(held, place, second, amount)
+            totals[place, len(SIZES)] += amount
+        for window, size in enumerate(SIZES):
+            if age <= size:
+                totals[place, window] += amount
+        if age == 1 and entry != NONE and entries[entry, 0] == place and entries[entry, 1] == second:
+            entries[entry, 2] += amount
+        elif age <= LONGEST_S:
+            entry = used[0]
+            if entry == NONE:
+                entry = used[2]
+                used[2] += 1
+            else:
+                used[0] = entries[entry, 3]
+                used[1] -= 1
+            entries[entry, 0], entries[entry, 1], entries[entry, 2] = place, second, amount
+            entries[entry, 3] = heads[slot]
+            heads[slot] = entry
+            if age == 1:
+                newest[place] = entry
 
 
 @compiled
-def step_panes(totals: Ints, heads: Ints, free: Ints, entries: Ints, end_s: int) -> None:
+def step_panes(totals: Ints, heads: Ints, used: Ints, entries: Ints, end_s: int) -> None:
     """Let go what leaves the windows with the step from `end_s`, and the entries of what left the longest."""
     for row, size in enumerate(SIZES):
         slot = (end_s - size) % LONGEST_S
         entry = heads[slot]
         while entry != NONE:
             after = entries[entry, 3]
-            totals[row, entries[entry, 0]] -= entries[entry, 2]
+            totals[entries[entry, 0], row] -= entries[entry, 2]
             if size == LONGEST_S:
-                entries[entry, 0], entries[entry, 3] = NONE, free[0]
-                free[0] = entry
-                free[1] += 1
+                entries[entry, 0], entries[entry, 3] = NONE, used[0]
+                used[0] = entry
+                used[1] += 1
             entry = after
         if size == LONGEST_S:
             heads[slot] = NONE
-
-
-@compiled
-def link(heads: Ints, free: Ints, entries: Ints, held: Ints) -> None:
-    """Make an entry of each row of `held`: place, second and amount."""
-    for row in range(held.shape[0]):
-        entry, slot = free[0], held[row, 1] % LONGEST_S
-        free[0] = entries[entry, 3]
-        free[1] -= 1
-        entries[entry, 0], entries[entry, 1], entries[entry, 2] = held[row, 0], held[row, 1], held[row, 2]
-        entries[entry, 3] = heads[slot]
-        heads[slot] = entry
 
 
 @compiled
@@ -349,85 +362,80 @@ def move_pairs(table: Ints, larger: Ints) -> None:
 
 
 @compiled
-def see_in_pane(held: Held, table: Ints, place: int, key: int, second: int) -> bool:
-    """A key is seen at a place: one seen before moves to the later second, in the show it counts once. Is it new?"""
+def see_in_pane(table: Ints, used: Ints, added: Ints, n: int, place: int, key: int, second: int) -> int:
+    """A key is seen at a place: one seen before moves to the later second, in the show it counts once.
+
+    Puts what that adds into `added` from the row `n` on; returns up to which.
+    """
     pair = place << 32 | key
     at = find(table, pair)
     before = table[at, 1]
     if before >= second:
-        return False
-    if before:
-        add_to_pane(held, place, before, -1)
-    else:
-        table[at, 0] = pair
-        held[0][len(SIZES), place] += 1
-    table[at, 1] = second
-    add_to_pane(held, place, second, 1)
-    return not before
+        return n
+    table[at, 0], table[at, 1] = pair, second
+    added[n, 0], added[n, 1], added[n, 2], added[n, 3] = place, second, 1, before == 0
+    if before == 0:
+        used[3] += 1
+        return n + 1
+    added[n + 1, 0], added[n + 1, 1], added[n + 1, 2], added[n + 1, 3] = place, before, -1, 0
+    return n + 2
 
 
 @compiled
-def count_products(held: Held, table: Ints, rows: Ints, series: Ints, places: Ints, touched: Ints, second: int) -> int:
+def count_products(held: Held, rows: Ints, series: Ints, places: Ints, touched: Ints, second: int) -> bool:
     """Rows about products: one more event, and its user seen, in the two series that `series` has for their kind.
 
     `places` and `touched`, the newest second with anything about it, go by product; one without a place is left out.
-    Returns how many pairs of place and user are new.
+    Returns whether all had one.
     """
-    new = 0
+    added = np.empty((3 * len(rows), 4), np.int64)
+    n, complete, used, table = 0, True, held[3], held[5]
     for row in range(len(rows)):
         events, people, product = series[rows[row, KIND], 0], series[rows[row, KIND], 1], rows[row, WHAT]
-        if events == NONE or places[product] == NONE:
+        if events == NONE:
+            continue
+        place = places[product]
+        if place == NONE:
+            complete = False
             continue
         touched[product] = max(touched[product], second)
-        place = places[product]
-        held[0][len(SIZES), place + events] += 1
-        add_to_pane(held, place + events, second, 1)
-        user = rows[row, USER]
-        if user:
-            new += see_in_pane(held, table, place + people, user, second)
-    return new
+        added[n, 0], added[n, 1], added[n, 2], added[n, 3] = place + events, second, 1, 1
+        n += 1
+        if rows[row, USER]:
+            n = see_in_pane(table, used, added, n, place + people, rows[row, USER], second)
+    add_to_panes(held, added[:n])
+    return complete
 
 
 @compiled
-def count_lines(held: Held, table: Ints, lines: Ints, series: Lines, places: Ints, touched: Ints, second: int) -> Ints:
-    """Order lines: product, order, user, pieces and amount a row; `series` those of pieces, amount, lines without an
-    order, orders, users, and of the orders that make a pair with these (NONE: none do).
+def count_lines(held: Held, lines: Ints, series: Lines, places: Ints, touched: Ints, second: int) -> int:
+    """Order lines; `series` those of pieces, amount, lines without an order, orders, users, and of the orders that make
+    a pair with these (NONE: none do).
 
-    A product without a place is left out. Returns the products of which an order makes a pair from now on; the last
-    number is how many pairs of place and key are new.
+    A product without a place is left out. Returns how many orders make a pair from now on; their products are then the
+    first ones of `lines`.
     """
-    found = np.empty(len(lines) + 1, np.int64)
-    pairs = new = 0
-    units, amount, nameless, orders, people, twins = series
+    added = np.empty((7 * len(lines), 4), np.int64)
+    n = pairs = 0
+    units, amount, nameless, orders, people, twin = series
+    used, table = held[3], held[5]
     for row in range(len(lines)):
-        product, order, user = lines[row, 0], lines[row, 1], lines[row, 2]
+        product, order, user = lines[row, PRODUCT], lines[row, ORDER], lines[row, BUYER]
         place = places[product]
         if place == NONE:
             continue
         touched[product] = max(touched[product], second)
-        for one, much in ((units, lines[row, 3]), (amount, lines[row, 4]), (nameless, int(order == 0))):
+        for one, much in ((units, lines[row, PIECES]), (amount, lines[row, AMOUNT]), (nameless, int(order == 0))):
             if much and one != NONE:
-                held[0][len(SIZES), place + one] += much
-                add_to_pane(held, place + one, second, much)
-        if order and see_in_pane(held, table, place + orders, order, second):
-            new += 1
-            if twins != NONE and table[find(table, (place + twins) << 32 | order), 0]:
-                found[pairs] = product
+                added[n, 0], added[n, 1], added[n, 2], added[n, 3] = place + one, second, much, 1
+                n += 1
+        if order:
+            before = used[3]
+            n = see_in_pane(table, used, added, n, place + orders, order, second)
+            if used[3] > before and twin != NONE and table[find(table, (place + twin) << 32 | order), 0]:
+                lines[pairs, PRODUCT] = product
                 pairs += 1
         if user and people != NONE:
-            new += see_in_pane(held, table, place + people, user, second)
-    found[pairs] = new
-    return found[: pairs + 1]
-
-
-@compiled
-def new_products(rows: Ints, series: Ints, places: Ints) -> Ints:
-    """The products that rows are about and that have no place yet, each once, in the order of appearance."""
-    found = np.empty(len(rows), np.int64)
-    n = 0
-    for row in range(len(rows)):
-        product = rows[row, WHAT]
-        if series[rows[row, KIND], 0] != NONE and places[product] == NONE and product not in found[:n]:
-            found[n] = product
-            n += 1
-    return found[:n]
+            n = see_in_pane(table, used, added, n, place + people, user, second)
+    add_to_panes(held, added[:n])
+    return pairs

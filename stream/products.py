@@ -1,6 +1,6 @@
 """The shelf: what each product sold and showed, its stock, and which one is pinned."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
-from stream.loops import NONE, Ints, Lines
+from stream.loops import KIND, NONE, PRODUCT, WHAT, Ints, Lines
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.waiting import CODE, KINDS
@@ -172,10 +172,18 @@ class Shelf:
         self.numbers[product] = number
         return True
 
+    def known(self, product: str) -> int:
+        """The number of a product, which appears if it did not before; NOBODY when there are too many to keep it."""
+        number = self.numbers.get(product)
+        if number is not None:
+            return number
+        number = self._names.number(product)
+        return number if self._new(product, number) else NOBODY
+
     def _touch(self, product: str, second: int) -> bool:
         """Something happened to the product; False when there are too many to keep it."""
-        number = self._names.number(product)
-        if product not in self.numbers and not self._new(product, number):
+        number = self.known(product)
+        if number == NOBODY:
             return False
         self._touched[number] = max(second, self._touched[number])
         return True
@@ -189,10 +197,13 @@ class Shelf:
 
     def count(self, rows: Ints, second: int) -> None:
         """Those of rows that are about a product: shown, clicked or put into a cart."""
-        self._make_room()
-        for number in loops.new_products(rows, _SERIES, self._places).tolist():
-            self._new(str(self._names.name(number)), number)
-        self.panes.count(rows, _SERIES, self._places, self._touched, second)
+        if len(self.numbers) < len(self._names):
+            self._make_room()
+            about = rows[_SERIES[rows[:, KIND], 0] != NONE, WHAT]
+            for number in dict.fromkeys(about[self._places[about] == NONE].tolist()):
+                self._new(str(self._names.name(number)), number)
+        if not self.panes.count(rows, _SERIES, self._places, self._touched, second):
+            self.full = True
 
     @property
     def touched_s(self) -> dict[str, int]:
@@ -200,31 +211,14 @@ class Shelf:
         seconds: list[int] = self._touched.tolist()
         return {product: seconds[number] for product, number in self.numbers.items()}
 
-    def lines(
-        self,
-        events: Sequence[OrderCreated | OrderPaid | OrderRefunded],
-        orders: Sequence[int],
-        users: Sequence[int],
-        second: int,
-        counts_stock: bool,
-    ) -> None:
-        """Order lines of one type, their orders and users by number; `counts_stock`: they tell how stock sells."""
-        lines = []
-        for event, order, user in zip(events, orders, users, strict=True):
-            if event.product is None:
-                continue
-            number = self._names.number(event.product)
-            if event.product not in self.numbers and not self._new(event.product, number):
-                continue
-            lines.append((number, order, user, event.qty, event.amount))
-            if counts_stock and event.product in self.stocks:
-                self.stocks[event.product].lines_since += 1
-        if lines:
-            series = _LINES[type(events[0])]
-            found = self.panes.lines(np.array(lines, np.int64), series, self._places, self._touched, second)
-            for number in found:
-                product = str(self._names.name(number))
-                self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
+    def lines(self, lines: Ints, kind: type, second: int) -> None:
+        """Order lines of one type, with their users; see `loops.count_lines`, which writes into them."""
+        panes = self.panes
+        panes.make_room(7 * len(lines), 2 * len(lines))
+        found = loops.count_lines(panes.state, lines, _LINES[kind], self._places, self._touched, second)
+        for number in lines[:found, PRODUCT].tolist() if found else ():
+            product = str(self._names.name(number))
+            self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""

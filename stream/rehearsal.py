@@ -19,7 +19,16 @@ def rehearse() -> None:
             e.ViewerJoin(room=state.room, ts=ts, id=f"j{second}", user="a", from_="ads", ref="v"),
             e.ViewerLeave(room=state.room, ts=ts, id=f"l{second}", user="a"),
             e.ProductClick(room=state.room, ts=ts, id=f"c{second}", user="a", product="p"),
-            e.OrderPaid(room=state.room, ts=ts, id=f"o{second}", user="a", order=f"o{second}", product="p", amount=1),
+            e.OrderPaid(
+                room=state.room,
+                ts=ts,
+                id=f"o{second}",
+                user="a",
+                order=f"o{second}",
+                product="p",
+                amount=1,
+                returning=True,
+            ),
         ]
         events += [e.Chat(room=state.room, ts=ts, id=f"t{second}-{n}", user="a", text="a") for n in range(FEW)]
         state.apply_all(events, [ts] * len(events))

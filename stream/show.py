@@ -108,9 +108,11 @@ class Show(msgspec.Struct):
 
     def watch_peak(self, tally: Tally) -> None:
         """After a second was closed: the 1-minute mean of online, where a whole minute is known."""
-        minute = tally.buckets.totals[0]
-        if minute[s.ONLINE_KNOWN] == 60 and (not self.peak[1] or minute[s.ONLINE] > self.peak[0]):
-            self.peak = (int(minute[s.ONLINE]), 60)
+        totals = tally.buckets.totals
+        if totals.item(0, s.ONLINE_KNOWN) == 60:
+            online = totals.item(0, s.ONLINE)
+            if not self.peak[1] or online > self.peak[0]:
+                self.peak = (online, 60)
 
     def _close_pins(self, ts: int) -> None:
         for pinned in self.pins.values():

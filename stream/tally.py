@@ -1,6 +1,6 @@
 """Takes the events of a closing second, or a straggler, into sums, sessions, shelf and sources. It decides nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ from stream import events as e
 from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.kinds import AMOUNTS, JOIN, LEAVE, MARKS, ONE_EACH, WITH_USER, mark
-from stream.loops import KIND, SOURCE, TS, USER, Ints
+from stream.kinds import ADDS_TO, JOIN, LEAVE, MARKS, WITH_USER, bits, mark
+from stream.loops import KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, TS, USER, Ints, Lines
 from stream.names import NOBODY, Names
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
 from stream.numbers import USER as ANY_USER
@@ -21,6 +21,16 @@ from stream.waiting import ABOUT_CODES, CODE, KINDS, TOLD, USERS_MAX, Moment, Pa
 from stream.windows import Buckets, Distinct
 
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
+_JOINS, _COMES_AND_GOES, _ABOUT_PRODUCTS = bits([JOIN]), bits([JOIN, LEAVE]), bits(ABOUT_CODES)
+# What lines of orders count in: pieces, amount, amount by buyers with an id, lines without an order, orders, and the
+# orders of the refund rate, whose other half they are.
+_LINES: dict[type, Lines] = {
+    e.OrderCreated: (s.UNITS_CREATED, s.GMV_CREATED, NONE, s.NAMELESS_CREATED, s.ORDERS_CREATED, NONE),
+    e.OrderPaid: (s.UNITS_PAID, s.GMV_PAID, s.GMV_NAMED, s.NAMELESS_PAID, s.ORDERS_PAID, s.REFUNDS),
+    e.OrderRefunded: (NONE, s.REFUNDED, NONE, s.NAMELESS_REFUNDED, s.REFUNDS, s.ORDERS_PAID),
+}
+_ORDERS = bits(CODE[kind] for kind in _LINES)
+_Line = e.OrderCreated | e.OrderPaid | e.OrderRefunded
 _WHO = {s.VIEWERS: None, s.CLICKERS: e.ProductClick, s.BUYERS: e.OrderPaid}  # of the splits' people; None: of any event
 
 
@@ -48,6 +58,7 @@ class Tally:
         self.sources = Sources(declared)
         self.silent: tuple[Silence, ...] = ()
         self.masking: dict[str | None, Masking] = {}
+        self._maskings: dict[int, Masking] = {}  # the same by number of the source
         self.known = Known()
         self._told: tuple[object, ...] = ()  # what `known` was made of, besides what was seen
         self.speech_ms: int | None = None
@@ -56,8 +67,7 @@ class Tally:
         self.refunded_paid = 0  # orders of this show that were paid and refunded
         self._combos: dict[str, int] = {}
         self._order_names = Names(USERS_MAX)
-        self._familiar: set[int] = set()  # kinds of events, and those with a user, that `known` holds
-        self._named: set[int] = set()
+        self._familiar = self._named = 0  # bits of the types, and of those with a user, that `known` holds
         # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
         self._handlers: dict[type, Callable[[list[Any], int], None]] = {
             e.AdSpend: self._spent,
@@ -81,10 +91,10 @@ class Tally:
             distinct.clear()
         self.sessions.clear()
         self.online.clear()
-        self.masking = {}
+        self.masking, self._maskings = {}, {}
         self.known = Known()
         self._told = ()
-        self._familiar, self._named = set(), set()
+        self._familiar = self._named = 0
         self.speech_ms = self.order_ms = None
         self.quiet_scene = False
         self.refunded_paid = 0
@@ -99,75 +109,55 @@ class Tally:
 
     def take(self, moment: Moment, second: int) -> None:
         """Events of the second being closed, or a straggler of an earlier one."""
-        rows, lists = moment.rows, _by_type(moment.pane)
-        counts, amounts, with_user = loops.by_kind(rows, len(KINDS)).tolist()
-        self._meet(counts, with_user)
+        rows, lists = moment.rows, _by_type(moment.pane) if moment.pane else {}
+        column = self.buckets.column_of(second)
+        came, named, source = loops.add_up(rows, ADDS_TO, column)
+        if came & ~self._familiar or named & ~self._named:
+            self._meet(came, named)
         if e.SceneStart in lists:
             self._scene(lists[e.SceneStart], second)
-        if any(with_user):
-            self._take_users(rows, second)
-        self._take_sources(rows)
-        for event in moment.pane.get(TOLD, ()):
-            if isinstance(event, e.ProductPin):
-                self.shelf.pin(event)
-            elif isinstance(event, e.ProductUnpin):
-                self.shelf.unpin(event)
-        self._add_up(counts, amounts, second)
-        if counts[JOIN] or counts[LEAVE]:
+        if named:
+            self._take_users(rows, column, second, source)
+        if source != NOBODY:
+            self._take_sources(rows, source)
+        if e.ProductPin in lists or e.ProductUnpin in lists:
+            self._pins(moment.pane[TOLD])
+        if came & _JOINS and self.splits.scene is not None:
+            self.splits.joined_scene(second, int((rows[:, KIND] == JOIN).sum()))
+        if came & _COMES_AND_GOES:
             self.sessions.make_room(len(self.users))
             self.sessions.take(rows)
-        if any(counts[code] for code in ABOUT_CODES):
+        if came & _ABOUT_PRODUCTS:
             self.shelf.count(rows, second)
-        for kind, handler in self._handlers.items():
+        for kind, handler in self._handlers.items() if lists else ():
             if kind in lists:
+                if kind in _LINES:
+                    self._lines(kind, lists[kind], rows, column, second)
                 handler(lists[kind], second)
+        if column is not self.buckets.column and (came & _ORDERS or column.any()):
+            self.buckets.correct(second, column)
         self.splits.panes.settle()
 
-    def _meet(self, counts: list[int], with_user: list[int]) -> None:
+    def _meet(self, came: int, named: int) -> None:
         """Event types of which some came, and some with a user, are known from now on."""
-        came = {code for code, n in enumerate(counts) if n}
-        for code in came - self._familiar:
-            self._learn(e.TAG_OF[KINDS[code]])
+        for code, kind in enumerate(KINDS):
+            if came & ~self._familiar & 1 << code:
+                self._learn(e.TAG_OF[kind])
+            if named & ~self._named & 1 << code:
+                self._learn(ANY_USER)
+                self._learn(WITH_USER[code])
         self._familiar |= came
-        if not came <= self._named:
-            for code in came - self._named:
-                if with_user[code]:
-                    self._named.add(code)
-                    self._learn(ANY_USER)
-                    self._learn(WITH_USER[code])
+        self._named |= named
 
-    def _add_up(self, counts: list[int], amounts: list[int], second: int) -> None:
-        add = self.buckets.add
-        for code, series in ONE_EACH:
-            if counts[code]:
-                add(series, second, counts[code])
-        for code, series in AMOUNTS:
-            if amounts[code]:
-                add(series, second, amounts[code])
-        if counts[JOIN] and self.splits.scene is not None:
-            self.splits.joined_scene(second, counts[JOIN])
-
-    def _take_users(self, rows: Ints, second: int) -> None:
-        """Who did something, of events of which some have a user."""
-        self.people.make_room(len(self.users))
+    def _take_users(self, rows: Ints, column: Ints, second: int, source: int) -> None:
+        """Who did something, of events of which some have a user; `source` is that of all, or NONE."""
+        people, users = self.people, len(self.users)
+        people.make_room(users)
         if self.splits.alive:
             self._tell_splits(rows, second)
-        if second < self.buckets.end_s:
-            self.people.see_late(rows[:, USER], MARKS[rows[:, KIND]], second)
-        else:
-            self.people.see_users(rows, MARKS)
-        for number in self._sources_of(rows, rows[:, USER] != NOBODY):
-            self._masking_of(number).take(rows, number, len(self.users))
-
-    def _sources_of(self, rows: Ints, among: Any) -> list[int]:
-        """The numbers of the sources of rows; of several, those of the rows `among` alone."""
-        if len(self._source_names) == 0:
-            return [NOBODY]
-        numbers = rows[:, SOURCE]
-        if (numbers == numbers[0]).all():
-            return [int(numbers[0])]
-        found: list[int] = np.unique(numbers[among]).tolist()
-        return found
+        loops.see_users(people.state, column, second, rows, MARKS)
+        for number in [source] if source != NONE else np.unique(rows[rows[:, USER] != NOBODY, SOURCE]).tolist():
+            self._masking_of(number).take(rows, number, users)
 
     def _tell_splits(self, rows: Ints, second: int) -> None:
         """Whoever is seen later than before counts for the parts of the room they belong to."""
@@ -178,36 +168,35 @@ class Tally:
                 if before < second:
                     self.splits.seen(series, user, before, second)
 
-    def _see(self, distinct: Distinct, keys: Ints, marks: Ints, second: int) -> None:
-        if second < self.buckets.end_s:
-            distinct.see_late(keys, marks, second)
-        else:
-            distinct.see(keys, marks)
-
     def _masking_of(self, number: int) -> Masking:
-        source = self._source_names.name(number)
-        masking = self.masking.get(source)
+        masking = self._maskings.get(number)
         if masking is None:
-            if len(self.masking) >= SOURCES_MAX:
+            source = self._source_names.name(number)
+            if source not in self.masking and len(self.masking) >= SOURCES_MAX:
                 source = None  # names beyond are judged together
-            masking = self.masking.setdefault(source, Masking())
+            masking = self._maskings[number] = self.masking.setdefault(source, Masking())
         return masking
 
-    def _take_sources(self, rows: Ints) -> None:
-        if len(self._source_names) == 0:
-            return
-        numbers = rows[:, SOURCE]
-        names = {
-            str(self._source_names.name(one)): one for one in self._sources_of(rows, numbers != NOBODY) if one != NOBODY
-        }
-        for source in sorted(names):
-            told = rows[numbers == names[source]]
-            kinds = [KINDS[code] for code in told[:, KIND]]
-            if self.sources.listens(source):
-                for kind, ts in zip(kinds, told[:, TS].tolist(), strict=True):
-                    self.sources.take(source, e.TAG_OF[kind], ts)
+    def _take_sources(self, rows: Ints, source: int) -> None:
+        """By whose word events came, of which some have a source; `source` is that of all, or NONE."""
+        numbers = [source] if source != NONE else np.unique(rows[:, SOURCE]).tolist()
+        names = {str(self._source_names.name(number)): number for number in numbers if number != NOBODY}
+        for name in sorted(names):
+            told = rows if source != NONE else rows[rows[:, SOURCE] == names[name]]
+            codes = told[:, KIND].tolist()
+            if self.sources.listens(name):
+                for code, ts in zip(codes, told[:, TS].tolist(), strict=True):
+                    self.sources.take(name, e.TAG_OF[KINDS[code]], ts)
             else:
-                self.sources.hear(source, set(kinds), int(told[-1, TS]))
+                self.sources.hear(name, {KINDS[code] for code in set(codes)}, int(told[-1, TS]))
+
+    def _pins(self, events: list[Any]) -> None:
+        """What the host turns to, in the order of event time."""
+        for event in events:
+            if isinstance(event, e.ProductPin):
+                self.shelf.pin(event)
+            elif isinstance(event, e.ProductUnpin):
+                self.shelf.unpin(event)
 
     def end_second(self) -> None:
         """Close the second: what is left at its end, who was seen again, and what may now be known."""
@@ -294,40 +283,52 @@ class Tally:
             if count:
                 self.buckets.add(s.GIFT_VALUE, second, count * event.value)
 
+    def _lines(self, kind: type, events: list[_Line], rows: Ints, column: Ints, second: int) -> None:
+        """Order lines of one type, which are among `rows`; sums of the room gather in `column`."""
+        shelf, stocks = self.shelf, self.shelf.stocks
+        if kind is e.OrderRefunded or (kind is e.OrderPaid and "order.created" in self.known.seen):
+            stocks = {}  # they do not tell how stock sells
+        number = self._order_names.number
+        lines: list[int] = []
+        for event in events:
+            product = NOBODY if event.product is None else shelf.known(event.product)
+            says = (event.order is not None) * SAYS_ORDER + (event.user is not None) * SAYS_USER
+            lines += (product, number(event.order), NOBODY, event.qty, event.amount, says)
+            if product != NOBODY and event.product in stocks:
+                stocks[event.product].lines_since += 1
+        self.orders.make_room(len(self._order_names))
+        taken = np.array(lines, np.int64).reshape(len(events), -1)
+        self.refunded_paid += loops.count_orders(
+            self.orders.state, column, second, taken, _LINES[kind], rows, CODE[kind]
+        )
+        shelf.lines(taken, kind, second)
+
     def _created(self, events: list[e.OrderCreated], second: int) -> None:
-        self._sum(s.UNITS_CREATED, [event.qty for event in events], second)
-        self._sum(s.GMV_CREATED, [event.amount for event in events], second)
-        orders = self._orders(s.ORDERS_CREATED, s.NAMELESS_CREATED, events, second)
-        self.shelf.lines(events, orders, self._users_of(events), second, True)
         self.order_ms = max(self.order_ms or 0, events[-1].ts)
 
     def _paid(self, events: list[e.OrderPaid], second: int) -> None:
-        self._sum(s.UNITS_PAID, [event.qty for event in events], second)
-        self._sum(s.GMV_PAID, [event.amount for event in events], second)
-        self._sum(s.GMV_NAMED, [event.amount for event in events if event.user is not None], second)
-        orders = self._orders(s.ORDERS_PAID, s.NAMELESS_PAID, events, second, s.REFUNDS)
-        users = self._users_of(events)
-        self.shelf.lines(events, orders, users, second, "order.created" not in self.known.seen)
-        if any(event.returning is not None for event in events):
-            self._learn(RETURNING)
-            again = np.array([user for event, user in zip(events, users, strict=True) if event.returning], np.int64)
-            self._see(self.people, again, np.full(len(again), mark(s.RETURNING)), second)
-        for event, user in zip(events, users, strict=True):
+        self.order_ms = max(self.order_ms or 0, events[-1].ts)
+        has_parts = self.splits.alive
+        for event in events:
+            if event.returning is not None:
+                self._learn(RETURNING)
+                if event.returning:
+                    self._returns(self.users.number(event.user), second)
             if event.channel is not None:
                 self._learn(CHANNEL)
                 self.buckets.add(s.GMV_AD, second, event.amount)
-            if self.splits.alive or event.channel is not None:
-                self.splits.paid(event, user, second)
-        self.order_ms = max(self.order_ms or 0, events[-1].ts)
+            if has_parts or event.channel is not None:
+                self.splits.paid(event, self.users.number(event.user), second)
+
+    def _returns(self, user: int, second: int) -> None:
+        """A buyer has bought in this room before."""
+        column = self.buckets.column_of(second)
+        loops.see(self.people.state, column, second, np.array([user]), np.array([mark(s.RETURNING)]))
+        if column is not self.buckets.column:
+            self.buckets.correct(second, column)
 
     def _refunded(self, events: list[e.OrderRefunded], second: int) -> None:
-        self._sum(s.REFUNDED, [event.amount for event in events], second)
         self._sum(s.REFUNDED_AD, [event.amount for event in events if event.channel is not None], second)
-        orders = self._orders(s.REFUNDS, s.NAMELESS_REFUNDED, events, second, s.ORDERS_PAID)
-        self.shelf.lines(events, orders, self._users_of(events), second, False)
-
-    def _users_of(self, events: Sequence[e.RoomEvent]) -> list[int]:
-        return [self.users.number(event.user) for event in events]
 
     def _stock(self, events: list[e.StockLevel], second: int) -> None:
         for event in events:
@@ -344,26 +345,6 @@ class Tally:
         self._sum(s.AD_SPEND, [event.amount for event in events], second)
         for event in events:
             self.splits.spent(event, second)
-
-    def _orders(
-        self,
-        series: int,
-        nameless: int,
-        events: Sequence[e.OrderCreated | e.OrderPaid | e.OrderRefunded],
-        second: int,
-        other: int | None = None,
-    ) -> list[int]:
-        """Order lines; `other` is the count whose common orders make the refund rate. Returns the orders' numbers."""
-        named = [event.order for event in events]
-        if None in named:
-            self.buckets.add(nameless, second, named.count(None))
-        numbers = self._order_names.numbers(named)
-        self.orders.make_room(len(self._order_names))
-        if other is not None:
-            self.refunded_paid += self.orders.twins(series, other, numbers)
-        self._see(self.orders, numbers, np.full(len(numbers), 1 << series - s.ORDERS[0]), second)
-        found: list[int] = numbers.tolist()
-        return found
 
     # --- totals
 
@@ -411,6 +392,7 @@ class Tally:
         self.online.restore(state["online"])
         self.shelf.restore(state["shelf"])
         self.sources.restore(state["sources"])
+        self._maskings = {}
         for source, counts in state["masking"]:
             self.masking[source] = Masking()
             self.masking[source].restore(counts)

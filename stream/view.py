@@ -58,7 +58,7 @@ class Before:
     def keep(self, tally: Tally) -> None:
         """Remember the second just closed."""
         end_s = tally.buckets.end_s
-        loops.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals[_ROW["10m"]], _IN_NUMBERS)
+        loops.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals, _IN_NUMBERS)
         self._learn(end_s, tally.known)
 
     def fill(self, tally: Tally) -> None:

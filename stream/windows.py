@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from stream import loops
-from stream.loops import SIZES, SPAN_S, Ints
-from stream.names import NOBODY
+from stream.loops import SIZES, SPAN_S, Ints, Seen
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
@@ -75,6 +74,15 @@ class Buckets:
             minute = self.minutes[second // 60] = np.zeros(self.n_series, np.int64)
         minute[series] += amount
         loops.shift(self.ring, self.totals, self.end_s, series, second, amount)
+
+    def column_of(self, second: int) -> Ints:
+        """Where sums of a second gather: of a closed one, in a column of their own, which is for `correct`."""
+        return self.column if second >= self.end_s else np.zeros(self.n_series, np.int64)
+
+    def correct(self, second: int, column: Ints) -> None:
+        """Add what gathered to a closed second."""
+        for series in np.flatnonzero(column).tolist():
+            self.add(series, second, int(column[series]))
 
     def between(self, series: int, start_s: int, end_s: int) -> int:
         """Sum over [start_s, end_s), as far as it is held."""
@@ -141,39 +149,11 @@ class Distinct:
             for series in np.flatnonzero(self.count):  # memory of the others stays untouched
                 self.last[series, :held] = before[series]
 
-    def see(self, keys: Ints, marks: Ints) -> None:
-        """Keys are seen in the second being closed, each in the series that its mark has bits for, the first one 1."""
-        loops.see(*self._state, keys, marks)
-
-    def see_users(self, rows: Ints, marks: Ints) -> None:
-        """As `see` for the users of rows, with a mark for each kind of event."""
-        loops.see_users(*self._state, rows, marks)
-
     @property
-    def _state(self) -> tuple[Ints, Ints, int, Ints, Ints, Ints, int]:
+    def state(self) -> Seen:
+        """All of it, for loops."""
         buckets = self.buckets
-        return self.last, self.count, self.first, buckets.ring, buckets.totals, buckets.column, buckets.end_s
-
-    def see_late(self, keys: Ints, marks: Ints, second: int) -> None:
-        """As `see`, of a second that is closed already."""
-        add, last = self.buckets.add, self.last
-        for key, mark in zip(keys.tolist(), marks.tolist(), strict=True):
-            for series in range(len(self.count)):
-                before = int(last[series, key])
-                if key == NOBODY or not mark >> series & 1 or before >= second:
-                    continue
-                last[series, key] = second
-                if before == NEVER:
-                    self.count[series] += 1
-                else:
-                    loops.shift(
-                        self.buckets.ring, self.buckets.totals, self.buckets.end_s, self.first + series, before, -1
-                    )
-                add(self.first + series, second, 1)
-
-    def twins(self, here: int, there: int, keys: Ints) -> int:
-        """How many keys, about to be seen by one of the buckets' series for the first time, another has seen before."""
-        return int(loops.twins(self.last, here - self.first, there - self.first, keys))
+        return self.last, self.count, self.first, buckets.ring, buckets.totals, buckets.end_s
 
     def seen_in(self, series: int, key: int) -> int:
         """The second a key was last seen in, by one of the buckets' series; NEVER where it was not."""

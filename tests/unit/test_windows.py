@@ -15,10 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream import loops
-from stream.loops import KIND, NONE, USER, WHAT, Ints
+from stream.events import CartAdd, Chat, ProductClick
+from stream.kinds import bits
+from stream.loops import BUYER, KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, USER, WHAT, Ints
 from stream.names import NOBODY, Names
 from stream.panes import Panes
-from stream.waiting import N_COLUMNS
+from stream.products import Shelf
+from stream.waiting import CODE, KINDS, N_COLUMNS
 from stream.windows import (
     NEVER,
     SPAN_S,
@@ -98,6 +101,20 @@ def test_a_window_holds_what_the_drawing_shows(text: str) -> None:
     assert not buckets.totals[:, 0].any()
 
 
+def gathered(buckets: Buckets, column: Ints, second: int) -> None:
+    """What gathered for a second counts in it, as where a room closes it or hears of it later."""
+    if column is not buckets.column:
+        buckets.correct(second, column)
+
+
+def see(people: Distinct, keys: Ints, marks: Ints, second: int | None = None) -> None:
+    """Keys are seen in a second, the one being closed where none is said."""
+    second = people.buckets.end_s if second is None else second
+    column = people.buckets.column_of(second)
+    loops.see(people.state, column, second, keys, marks)
+    gathered(people.buckets, column, second)
+
+
 def test_the_edges_of_a_window_are_half_open() -> None:
     """Drawn for the minute: seen in second 0, counted at the ends 1 to 60, gone at 61.
 
@@ -133,7 +150,7 @@ def test_a_key_is_counted_once_and_stays_while_it_was_last_seen_in_the_window() 
     found: dict[str, list[str]] = {name: [] for name in ("1m", "5m", "show")}
     for column, seconds in column_ends(len(rows["events"])):
         if rows["events"][column] != ".":
-            people.see(ints(".ab".index(rows["events"][column])), ints(1))
+            see(people, ints(".ab".index(rows["events"][column])), ints(1))
         for _ in seconds:
             buckets.step()
         found["1m"].append(str(buckets.totals[ROWS["1m"], 0] or "."))
@@ -271,15 +288,16 @@ class Crowd:
         second = max(START, self.buckets.end_s - late)
         keys, marks = np.array(seen, np.int64).reshape(-1, 2).T.copy()
         self.people.make_room(int(keys.max(initial=0)))
-        if second < self.buckets.end_s:
-            self.people.see_late(keys, marks, second)
-        elif self.way == "singly":
+        if self.way == "singly":
             for place in range(len(seen)):
-                self.people.see(keys[place : place + 1], marks[place : place + 1])
+                see(self.people, keys[place : place + 1], marks[place : place + 1], second)
         elif self.way == "at once":
-            self.people.see(keys, marks)
-        else:  # the mark of a kind of event is the kind's number here
-            self.people.see_users(rows_of(keys, marks), ints(0, 1, 2, 3))
+            see(self.people, keys, marks, second)
+        else:
+            column = self.buckets.column_of(second)
+            by_kind = ints(0, 1, 2, 3)  # the mark of a kind of event is the kind's number here
+            loops.see_users(self.people.state, column, second, rows_of(keys, marks), by_kind)
+            gathered(self.buckets, column, second)
         self.held += [
             (series, key, second) for key, mark in seen if key != NOBODY for series in (0, 1) if mark >> series & 1
         ]
@@ -335,20 +353,64 @@ def test_the_second_a_key_was_last_seen_in_is_known(script: Sightings) -> None:
         assert crowd.people.seen_last(1 + series, np.arange(61)) == last
 
 
+def order_lines(orders: list[int], pieces: int = 0, amount: int = 0, says: int = SAYS_ORDER | SAYS_USER) -> Ints:
+    """Lines of these orders, about no product."""
+    return np.array([(NOBODY, order, NOBODY, pieces, amount, says) for order in orders], np.int64).reshape(-1, 6)
+
+
 @settings(max_examples=40)
-@given(sightings, st.lists(st.integers(NOBODY, 60), max_size=30))
-def test_twins_equal_brute_force(script: Sightings, keys: list[int]) -> None:
-    """Different keys never seen here and seen there before, in both directions; to ask changes nothing."""
+@given(sightings, st.lists(st.integers(NOBODY, 60), max_size=30), st.booleans())
+def test_pairs_of_orders_equal_brute_force(script: Sightings, orders: list[int], each: bool) -> None:
+    """Different orders never seen here and seen there before, in both directions, at once or one by one."""
     crowd = Crowd()
     for _, seen, late in script:
         crowd.see(seen, late)
         crowd.buckets.step()
     crowd.people.make_room(60)
-    here, there = ({key for one, key, _ in crowd.held if one == series} for series in (0, 1))
+    second = crowd.buckets.end_s
+    for here, there in ((0, 1), (1, 0)):
+        known = [{key for one, key, _ in crowd.held if one == series} for series in (here, there)]
+        series = (NONE, 0, NONE, 0, 1 + here, 1 + there)
+        pairs = 0
+        for some in [[order] for order in orders] if each else [orders]:
+            rows = rows_of(np.zeros(len(some), np.int64), np.zeros(len(some), np.int64))
+            lines = order_lines(some)
+            pairs += loops.count_orders(crowd.people.state, crowd.buckets.column, second, lines, series, rows, 0)
+        crowd.held += [(here, order, second) for order in orders if order]
 
-    assert crowd.people.twins(1, 2, ints(*keys)) == len(set(keys) & there - here)
-    assert crowd.people.twins(2, 1, ints(*keys)) == len(set(keys) & here - there)
+        assert pairs == len(set(orders) & known[1] - known[0])
+    crowd.buckets.step()
     crowd.check()
+
+
+def test_every_type_of_event_has_a_bit() -> None:
+    """A whole number of the loops has room for those that came in a second."""
+    chat = rows_of(ints(1), ints(CODE[Chat]))
+    last = rows_of(ints(NOBODY), ints(len(KINDS) - 1))
+    last[:, SOURCE] = 4
+    nothing = np.full((len(KINDS), 2), NONE)
+
+    assert loops.add_up(chat, nothing, ints()) == (bits([CODE[Chat]]), bits([CODE[Chat]]), NOBODY)
+    assert loops.add_up(last, nothing, ints()) == (bits([len(KINDS) - 1]), 0, 4)
+    assert loops.add_up(np.concatenate([chat, last]), nothing, ints())[2] == NONE
+    assert len(KINDS) <= 63
+
+
+def test_order_lines_add_up_and_take_the_users_of_their_rows() -> None:
+    """Pieces, amounts, those with a user, and lines without an order, of the rows of their kind alone."""
+    buckets = Buckets(6)
+    buckets.start(START)
+    orders = Distinct(4, 2, buckets)
+    orders.make_room(9)
+    lines = np.concatenate(
+        [order_lines([7], 2, 100), order_lines([NOBODY], 1, 30, SAYS_USER), order_lines([7, 9], 5, 1_000, SAYS_ORDER)]
+    )
+    rows = rows_of(ints(1, 2, 3, 4, 5, 6), ints(3, 8, 8, 3, 8, 8))
+    pairs = loops.count_orders(orders.state, buckets.column, START, lines, (0, 1, 2, 3, 4, 5), rows, 8)
+
+    assert pairs == 0
+    assert lines[:, BUYER].tolist() == [2, 3, 5, 6]
+    assert buckets.column.tolist() == [13, 2_130, 130, 1, 2, 0]
 
 
 @settings(max_examples=40)
@@ -360,7 +422,7 @@ def test_restored_distinct_counts_go_on_the_same(before: Sightings, after: Sight
         if n == len(before):
             again = Crowd()
             again.buckets.restore(through_msgpack(crowd.buckets.snapshot()))
-            again.people.see(ints(7), ints(3))  # what was there before is forgotten
+            see(again.people, ints(7), ints(3))  # what was there before is forgotten
             again.buckets.column[:] = 0
             again.people.restore(through_msgpack(crowd.people.snapshot()))
             again.held = crowd.held
@@ -392,15 +454,15 @@ def test_beyond_the_limit_of_names_a_distinct_count_says_so() -> None:
     people = Distinct(0, 1, buckets)
     buckets.start(START)
 
-    def see(*keys: str) -> None:
-        people.see(names.numbers(keys), np.ones(len(keys), np.int64))
+    def come(*keys: str) -> None:
+        see(people, names.numbers(keys), np.ones(len(keys), np.int64))
         buckets.step()
 
-    see("a", "b")
+    come("a", "b")
     assert not names.full
 
-    see("c")
-    see("a")
+    come("c")
+    come("a")
     assert names.full
     assert (buckets.totals[0, 0], people.count[0]) == (2, 2)
     names.clear()
@@ -413,9 +475,9 @@ def test_all_at_once_keeps_the_limit_too() -> None:
     buckets, names = Buckets(1), Names(3)
     people = Distinct(0, 1, buckets)
     buckets.start(START)
-    people.see(names.numbers(["a", "b"]), ints(1, 1))
+    see(people, names.numbers(["a", "b"]), ints(1, 1))
     assert not names.full
-    people.see(names.numbers(["a", "c", "d"]), ints(1, 1, 1))
+    see(people, names.numbers(["a", "c", "d"]), ints(1, 1, 1))
     buckets.step()
 
     assert (names.full, people.count[0], buckets.totals[0, 0]) == (True, 3, 3)
@@ -532,6 +594,14 @@ line_script = st.lists(
 )
 
 
+def count_lines(panes: Panes, lines: Ints, series: loops.Lines, places: Ints, touched: Ints, second: int) -> list[int]:
+    """Order lines come to panes; returns the products of which an order makes a pair."""
+    panes.make_room(7 * len(lines), 2 * len(lines))
+    found = loops.count_lines(panes.state, lines, series, places, touched, second)
+    products: list[int] = lines[:found, 0].tolist()
+    return products
+
+
 class Stall:
     """Panes of the products a and b, to which order lines come, and all that ever came."""
 
@@ -550,7 +620,7 @@ class Stall:
         found: list[int] = []
         for some in [[line] for line in lines] if each else [lines]:
             rows = np.array(some, np.int64).reshape(-1, 5)
-            found += self.panes.lines(rows, LINES[kind], self.places, self.touched, second)
+            found += count_lines(self.panes, rows, LINES[kind], self.places, self.touched, second)
         return found
 
     def note(self, kind: int, lines: list[Line], late: int) -> list[int]:
@@ -685,16 +755,22 @@ def test_rows_about_products_equal_brute_force(
     assert touched.tolist() == [newest.get(product, 0) for product in range(4)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(NOBODY, 6)), max_size=30))
-def test_products_without_a_place_are_found_once(about: list[tuple[int, int]]) -> None:
-    """In the order of appearance, of the kinds that count; those that have one are not."""
-    kinds, products = np.array(about, np.int64).reshape(-1, 2).T
-    rows = rows_of(np.zeros_like(kinds), kinds)
-    rows[:, WHAT] = products
-    places = ints(NONE, 0, NONE, 4, NONE, NONE, 8)
+@given(st.lists(st.tuples(st.sampled_from((Chat, ProductClick, CartAdd)), st.integers(NOBODY, 6)), max_size=30))
+def test_products_appear_once_in_the_order_of_their_rows(about: list[tuple[type, int]]) -> None:
+    """Those that events are about, after what was known before; one without a number makes the shelf full."""
+    names = Names(6)
+    names.numbers("abcdef")
+    shelf = Shelf(names)
+    shelf.start(START)
+    shelf.panes.step()
+    shelf.known("c")
+    rows = rows_of(np.zeros(len(about), np.int64), ints(*(CODE[kind] for kind, _ in about)))
+    rows[:, WHAT] = [product for _, product in about]
+    shelf.count(rows, START)
 
-    wanted = dict.fromkeys(product for kind, product in about if kind and places[product] == NONE)
-    assert loops.new_products(rows, COUNTS_IN, places).tolist() == [*wanted]
+    told = [product for kind, product in about if kind is not Chat]
+    assert [*shelf.numbers.items()] == [*dict.fromkeys([("c", 3), *(("?abcdef"[n], n) for n in told if n != NOBODY)])]
+    assert shelf.full == (NOBODY in told)
 
 
 ORDER_ALONE = (NONE, NONE, NONE, 1, NONE, NONE)  # of a line only its order counts, in the second series
@@ -703,7 +779,7 @@ ORDER_ALONE = (NONE, NONE, NONE, 1, NONE, NONE)  # of a line only its order coun
 def ordered(panes: Panes, key: str, orders: Iterable[int], second: int) -> None:
     """Orders are seen at a key."""
     lines = np.array([(1, order, 0, 1, 1) for order in orders], np.int64)
-    assert panes.lines(lines, ORDER_ALONE, ints(NONE, panes.place(key)), np.zeros(2, np.int64), second) == []
+    assert count_lines(panes, lines, ORDER_ALONE, ints(NONE, panes.place(key)), np.zeros(2, np.int64), second) == []
 
 
 def test_skipped_panes_are_empty_and_keep_the_show() -> None:
