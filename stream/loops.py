@@ -2,7 +2,7 @@
 
 All of them stand in this one module, with the constants they use: what was compiled once is kept on disk and made anew
 only when the file itself changes. Numba is loaded when the first of them is called, so call them by `loops.name`.
-Arrays are int64, without gaps. A second of 0 is never.
+Arrays are int64 but for `Seconds`, without gaps. A second of 0 is never.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,10 @@ SAYS_ORDER, SAYS_USER = 1, 2  # bits of SAYS: whether it names an order, and a u
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Seconds = NDArray[np.uint32]  # until 2106; there are many, and what is half as large is found sooner
 F = TypeVar("F", bound=Callable[..., Any])
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
-Seen = tuple[Ints, Ints, int, Ints, Ints, int]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
+Seen = tuple[Seconds, Ints, int, Ints, Ints, int]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
 Lines = tuple[int, int, int, int, int, int]
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
 

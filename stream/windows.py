@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stream import loops
-from stream.loops import SIZES, SPAN_S, Ints, Seen
+from stream.loops import SIZES, SPAN_S, Ints, Seconds, Seen
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
@@ -139,13 +139,13 @@ class Distinct:
     def clear(self) -> None:
         """Forget every key."""
         self.count[:] = 0
-        self.last: Ints = np.zeros((len(self.count), _FIRST_KEYS), np.int64)
+        self.last: Seconds = np.zeros((len(self.count), _FIRST_KEYS), np.uint32)
 
     def make_room(self, keys: int) -> None:
         """Keys up to this number may be seen from now on."""
         if keys >= self.last.shape[1]:
             before, held = self.last, self.last.shape[1]
-            self.last = np.zeros((len(self.count), max(2 * held, keys + 1)), np.int64)
+            self.last = np.zeros((len(self.count), max(2 * held, keys + 1)), np.uint32)
             for series in np.flatnonzero(self.count):  # memory of the others stays untouched
                 self.last[series, :held] = before[series]
 
@@ -168,7 +168,7 @@ class Distinct:
         """The seconds as plain data: of each series that saw a key, its count and how long ago that was."""
         end_s = self.buckets.end_s
         return [
-            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series]), end_s)))
+            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series].astype(np.int64)), end_s)))
             for series in np.flatnonzero(self.count)
         ]
 
