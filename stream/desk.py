@@ -73,7 +73,7 @@ class Desk:
         at_ms = max(at_ms, memory.now_ms)
         match event:
             case ev.OrderCreated() | ev.OrderPaid():
-                self._sold(event, at_ms)
+                self.sold(event, at_ms)
             case ev.StockLevel():
                 if len(memory.stocked) < MAX_STOCKED:
                     memory.stocked[event.product] = None
@@ -208,15 +208,17 @@ class Desk:
                 seen = held.prompt.state != "waiting"
                 self._voice.out += board.close(held.prompt.id, state if seen else "superseded", at_ms)
 
-    def _sold(self, event: ev.OrderCreated | ev.OrderPaid, at_ms: int) -> None:
-        memory = self._voice.memory
-        if event.product is None:
+    def sold(self, event: ev.OrderCreated | ev.OrderPaid, at_ms: int) -> None:
+        """As `take` for what comes most."""
+        memory, product = self._voice.memory, event.product
+        if product is None:
             return
+        at_ms = max(at_ms, memory.now_ms)
         if memory.offers.all:
             memory.offers.sell(event, at_ms)
-        if event.product in memory.stocked:
-            memory.selling.pop(event.product, None)
-            memory.selling[event.product] = at_ms
+        if product in memory.stocked:
+            memory.selling.pop(product, None)
+            memory.selling[product] = at_ms
 
     # --- deciding
 

@@ -234,12 +234,16 @@ class RoomState:
         if not len(moment.rows):
             return
         self.tally.take(moment, second)
+        end_ms = (second + 1) * 1000
         for event in moment.pane.get(TOLD, ()):
-            if type(event) in _MATTER:
-                self._matter(event, second)
+            kind = type(event)
+            if kind is e.OrderPaid or kind is e.OrderCreated:
+                self.desk.sold(event, end_ms)
+            elif kind in _MATTER:
+                self._matter(event, end_ms)
 
-    def _matter(self, event: e.RoomEvent, second: int) -> None:
-        """Events that are more than a count."""
+    def _matter(self, event: e.RoomEvent, end_ms: int) -> None:
+        """Events that are more than a count, of the second that ends at `end_ms`."""
         kind = type(event)
         if kind is e.RoomEnd and self.show is not None and self.show.ended_ms is None:
             self._ended_now = True
@@ -253,7 +257,7 @@ class RoomState:
             assert isinstance(event, e.RundownSet)
             self._rundown = tuple(sorted(event.items, key=attrgetter("order")))
         if kind in self.desk.LISTENS:
-            self.desk.take(event, (second + 1) * 1000)
+            self.desk.take(event, end_ms)
         if kind in _TOLD and self.show is not None:
             self.show.take(event)
 
