@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import aiokafka  # type: ignore[import-untyped]  # aiokafka ships no types
+import numpy as np
 from aiokafka.consumer.fetcher import (  # type: ignore[import-untyped]  # the same
     READ_UNCOMMITTED,
     Fetcher,
@@ -16,19 +17,20 @@ from aiokafka.consumer.fetcher import (  # type: ignore[import-untyped]  # the s
 )
 from aiokafka.errors import CorruptRecordException  # type: ignore[import-untyped]  # the same
 
+from stream.columns import Raws, joined
 from stream.errors import OperatorError
+from stream.loops import Ints
 
 KNOWN = ("0.12", "0.13", "0.14")  # versions of aiokafka whose fetcher is as it is taken for here: read, and tested
 RECORDS_MAX = 3000
 
 
 class Records(NamedTuple):
-    """Records of one partition in log order, as parallel lists; offsets may have holes."""
+    """Records of one partition in log order, as arrays; offsets, which may have holes, and times in ms."""
 
-    values: list[bytes | None]
-    keys: list[bytes | None]
-    offsets: list[int]
-    timestamps: list[int]
+    raws: Raws
+    offsets: Ints
+    timestamps: Ints
 
 
 def check_client() -> None:
@@ -77,23 +79,23 @@ class _Whole(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
     """
 
     def _unpack_records(self) -> Iterator[Records]:
-        some = Records([], [], [], [])
+        some: _Lists = [], [], [], []
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             unpacked = [] if batch.is_control_batch else self._unread(batch)
             while unpacked:
-                room = RECORDS_MAX - len(some.offsets)
+                room = RECORDS_MAX - len(some[2])
                 _add(unpacked[:room], some)
-                self.next_fetch_offset = some.offsets[-1] + 1
+                self.next_fetch_offset = some[2][-1] + 1
                 unpacked = unpacked[room:]
-                if len(some.offsets) == RECORDS_MAX:
-                    yield some
-                    some = Records([], [], [], [])
+                if len(some[2]) == RECORDS_MAX:
+                    yield _arrays(some)
+                    some = [], [], [], []
             self.next_fetch_offset = batch.next_offset  # the last ones of a compacted batch may be gone
-        if some.offsets:
-            yield some
+        if some[2]:
+            yield _arrays(some)
 
     def _unread(self, batch: Iterable[Any]) -> list[Any]:
         """What is new of a batch: brokers send whole ones, also where we ask from their middle on."""
@@ -103,8 +105,15 @@ class _Whole(PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
         return records
 
 
-def _add(records: list[Any], some: Records) -> None:
-    some.values.extend([record.value for record in records])
-    some.keys.extend([record.key for record in records])
-    some.offsets.extend([record.offset for record in records])
-    some.timestamps.extend([record.timestamp for record in records])
+_Lists = tuple[list[bytes | None], list[bytes | None], list[int], list[int]]
+
+
+def _add(records: list[Any], some: _Lists) -> None:
+    some[0].extend([record.value for record in records])
+    some[1].extend([record.key for record in records])
+    some[2].extend([record.offset for record in records])
+    some[3].extend([record.timestamp for record in records])
+
+
+def _arrays(some: _Lists) -> Records:
+    return Records(joined(some[0], some[1]), np.array(some[2]), np.array(some[3]))

@@ -11,15 +11,16 @@ import os
 import secrets
 import socket
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 from redis.exceptions import RedisError
 
 from agents import heap
+from agents.fetched import Records
 from agents.outbox import Outbox, Record, Send
 from agents.partition import NEVER_SAVED, TICK, TICK_KEY, Kept, Partition
 from agents.published import NOTHING, change
@@ -205,54 +206,58 @@ class Rooms:
             logger.info("partition %d: read again from %d, since %d", number, partition.next_offset, batch.start)
             partition.hole = True
             return
-        if batch.offsets[0] < batch.start:
+        records = batch.records
+        last, last_ms = int(records.offsets[-1]), int(records.timestamps[-1])
+        if records.offsets[0] < batch.start:
             self._shrunk(partition, batch)
             return
         touched: dict[str, Kept] = {}
-        first = bisect_left(batch.offsets, partition.next_offset)
-        for part in between_ticks(batch.keys, batch.values, first):
-            self._apply(partition, batch, part, touched)
-            if part.stop < len(batch.offsets):
-                self.ticks.mark(partition, batch.timestamps[part.stop])
-        partition.next_offset = max(partition.next_offset, batch.offsets[-1] + 1)
-        partition.hear(batch.timestamps[-1])
+        first = int(np.searchsorted(records.offsets, partition.next_offset))
+        for part in between_ticks(records.raws, first):
+            self._apply(partition, records, part, touched)
+            if part.stop < len(records.offsets):
+                self.ticks.mark(partition, int(records.timestamps[part.stop]))
+        partition.next_offset = max(partition.next_offset, last + 1)
+        partition.hear(last_ms)
         partition.behind = batch.highwater - partition.next_offset
         behind = partition.behind > BEHIND
-        self._gather(partition, touched.values(), self._now() * 1000 - batch.timestamps[-1] if behind else 0)
+        self._gather(partition, touched.values(), self._now() * 1000 - last_ms if behind else 0)
 
-    def _apply(self, partition: Partition, batch: Batch, part: slice, touched: dict[str, Kept]) -> None:
-        """Apply the events of a part of a batch, those of each room together."""
-        offsets, arrived = batch.offsets[part], batch.timestamps[part]
+    def _apply(self, partition: Partition, records: Records, part: slice, touched: dict[str, Kept]) -> None:
+        """Apply the events of a part of some records, those of each room together."""
+        raws, offsets, arrived = records.raws.part(part), records.offsets[part], records.timestamps[part]
         applied = 0
 
         def bury(place: int, fault: Exception) -> None:
-            self._bury(partition, batch, part.start + place, fault)
+            self._bury(partition, int(offsets[place]), raws.key(place), raws.value(place), fault)
 
-        for room, events, places in shared_out(batch.keys[part], batch.values[part], bury):
+        for room, came, found in shared_out(raws, bury):
             kept = partition.rooms.get(room)
             if kept is None:
-                kept = Kept(RoomState(room, self.playbook, self._config), offsets[places[0]] - 1)
+                kept = Kept(RoomState(room, self.playbook, self._config), int(offsets[found[0]]) - 1)
                 partition.rooms[room] = kept
-            since = bisect_right(places, kept.offset, key=offsets.__getitem__)
-            if since == len(places):
+            new = np.flatnonzero(offsets[found] > kept.offset)
+            events, places = (came, found) if len(new) == len(found) else (came.part(new), found[new])
+            if not len(places):
                 continue
             touched[room] = kept
             self.ticks.tell(kept)
-            kept.offset = offsets[places[-1]]
-            faults = kept.state.apply_all(events[since:], [arrived[place] for place in places[since:]])
+            kept.offset = int(offsets[places[-1]])
+            faults = kept.state.apply_all(events, arrived[places])
             for place, fault in faults:
-                bury(places[since + place], fault)
-            applied += len(events) - since - len(faults)
+                bury(int(places[place]), fault)
+            applied += len(events) - len(faults)
         self.telemetry.events.inc(applied)
 
-    def _bury(self, partition: Partition, batch: Batch, place: int, fault: Exception) -> None:
+    def _bury(
+        self, partition: Partition, offset: int, key: bytes | None, value: bytes | None, fault: Exception
+    ) -> None:
         """A record that nobody can take goes to the dead letters."""
-        offset = batch.offsets[place]
         if not isinstance(fault, RejectedEvent):  # ours, not the sender's: the other rooms must not stand still for it
             logger.error("record %d of partition %d could not be applied", offset, partition.number, exc_info=fault)
             fault = RejectedEvent("invalid", f"our own fault: {fault!r}")
         self.telemetry.rejected.labels(fault.reason).inc()
-        self.outbox.bury(partition, offset, batch.keys[place], batch.values[place], fault)
+        self.outbox.bury(partition, offset, key, value, fault)
 
     def _shrunk(self, partition: Partition, batch: Batch) -> None:
         """The broker had nothing at our position and began anew: going on would skip what has come since."""

@@ -3,16 +3,18 @@
 A record belongs to the room that its key and its value agree on, in the order of the log.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
 
 from agents.partition import TICK, TICK_KEY
+from stream import scanning
+from stream.columns import Columns, Raws, read
 from stream.errors import RejectedEvent
-from stream.events import RoomEvent, decode_all, wrong_room
+from stream.loops import Ints
 
-_room = attrgetter("room")
+_TICK_KEY = np.frombuffer(TICK_KEY, np.uint8)
 Bury = Callable[[int, RejectedEvent], None]
 """Told the place of a record that nobody can take, and why."""
 
@@ -21,52 +23,22 @@ class Share(NamedTuple):
     """Events of one room in log order, and their places among the records."""
 
     room: str
-    events: list[RoomEvent]
-    places: list[int]
+    events: Columns
+    places: Ints
 
 
-def between_ticks(keys: Sequence[bytes | None], values: Sequence[bytes | None], first: int) -> Iterator[slice]:
+def between_ticks(records: Raws, first: int) -> Iterator[slice]:
     """The parts of some records, from place `first` on, each ended by a tick, or by the last record."""
-    start = first
-    if TICK_KEY in keys:
-        for place in range(first, len(keys)):
-            if keys[place] == TICK_KEY and values[place] == TICK:
-                yield slice(start, place)
-                start = place + 1
-    if start < len(keys):
-        yield slice(start, len(keys))
+    start, data = first, np.frombuffer(records.data, np.uint8)
+    for place in scanning.equal_to(data, records.keys, _TICK_KEY).tolist():
+        if place >= first and records.value(place) == TICK:
+            yield slice(start, place)
+            start = place + 1
+    if start < len(records.keys):
+        yield slice(start, len(records.keys))
 
 
-def shared_out(keys: Sequence[bytes | None], values: Sequence[bytes | None], bury: Bury) -> Iterator[Share]:
+def shared_out(records: Raws, bury: Bury) -> Iterator[Share]:
     """The records by room; what cannot be decoded, or lies under another room's key, goes to `bury`."""
-    found = decode_all(values)
-    by_key: defaultdict[bytes | None, list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        by_key[key].append(place)
-    for key, places in by_key.items():
-        events: list[Any] = [found[place] for place in places]
-        try:
-            rooms = {*map(_room, events)}
-        except AttributeError:  # a RejectedEvent is among them: it has none, which costs less than to look at each type
-            rooms = set()
-        if len(rooms) == 1 and (room := rooms.pop()).encode() == key:
-            yield Share(room, events, places)
-            continue
-        yield from _sorted_out(key, zip(events, places, strict=True), bury)
-
-
-def _sorted_out(
-    key: bytes | None, found: Iterable[tuple[RoomEvent | RejectedEvent, int]], bury: Bury
-) -> Iterator[Share]:
-    """Records under one key, among which some cannot be taken; under none each belongs to the room it names."""
-    shares: dict[str, Share] = {}
-    for event, place in found:
-        if isinstance(event, RejectedEvent):
-            bury(place, event)
-        elif key is not None and event.room.encode() != key:
-            bury(place, wrong_room(event, key))
-        else:
-            share = shares.setdefault(event.room, Share(event.room, [], []))
-            share.events.append(event)
-            share.places.append(place)
-    yield from shares.values()
+    for places, events in read(records, bury).rooms():
+        yield Share(events.event(0).room, events, places)

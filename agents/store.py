@@ -17,6 +17,7 @@ import zstandard
 from agents.settings import Settings
 from stream import series
 from stream.errors import SnapshotError
+from stream.events import TAG_OF
 from stream.numbers import KEYS, Number
 from stream.recap import Recap
 from stream.room import RoomState
@@ -26,14 +27,16 @@ ROOMS = "liveroom:rooms"
 PROMPTS_KEPT = 5_000  # entries a room's stream keeps; a show has some hundred
 SHOWS_KEPT = 20  # recaps a room keeps in Redis; the exported files are the archive
 SAID_KEPT = 4 * PROMPTS_KEPT  # which of them were said, kept longer: a rebuild may go further back than the stream
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 _MAGIC = b"lr"
 _encoder = msgspec.json.Encoder()
 _FIELDS = {key: f"n:{key}" for key in KEYS}  # one string for all rooms
 _COMPRESSION = 1  # of zstandard; a large room takes a quarter of zlib's time at its fastest, and is smaller
 
 
-_LAYOUT = zlib.crc32(repr([(name, n) for name, n in vars(series).items() if isinstance(n, int)]).encode())
+_LAYOUT = zlib.crc32(
+    repr([[(name, n) for name, n in vars(series).items() if isinstance(n, int)], [*TAG_OF.values()]]).encode()
+)
 """The meaning of a snapshot's columns: with other series its sums would be taken for those of another."""
 
 

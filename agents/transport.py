@@ -30,7 +30,7 @@ Positions = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
 
 
 class Batch(NamedTuple):
-    """Records of one partition in log order, as parallel lists; offsets may have holes.
+    """Records of one partition in log order; offsets may have holes.
 
     Complete from `start` on: an offset between `start` and the last one that is not here is not in the log either.
     The log went up to `highwater` when they were fetched.
@@ -38,10 +38,7 @@ class Batch(NamedTuple):
 
     start: int
     highwater: int
-    values: list[bytes | None]
-    keys: list[bytes | None]
-    offsets: list[int]
-    timestamps: list[int]
+    records: Records
 
 
 class _Joined:
@@ -64,8 +61,8 @@ class _Joined:
     def __init__(self, tp: TP, batch: Batch) -> None:
         self.topic = tp.topic
         self.partition = tp.partition
-        self.offset = batch.offsets[-1]
-        self.timestamp = batch.timestamps[-1]
+        self.offset = int(batch.records.offsets[-1])
+        self.timestamp = int(batch.records.timestamps[-1])
         self.timestamp_type = 0  # nobody asks
         self.headers = ()
         self.key = None
@@ -109,11 +106,11 @@ class _Thread(aiokafka.AIOKafkaConsumerThread):
 
     def _join(self, tp: TP, fetched: list[Records]) -> list[_Joined]:
         joined = []
-        start = self._next.get((tp.topic, tp.partition), fetched[0].offsets[0])
+        start = self._next.get((tp.topic, tp.partition), int(fetched[0].offsets[0]))
         highwater = self._ensure_consumer().highwater(tp) or 0
         for records in fetched:
-            joined.append(_Joined(tp, Batch(start, highwater, *records)))
-            start = records.offsets[-1] + 1
+            joined.append(_Joined(tp, Batch(start, highwater, records)))
+            start = int(records.offsets[-1]) + 1
         self._next[tp.topic, tp.partition] = start
         return joined
 

@@ -3,26 +3,29 @@
 What becomes of an event depends on the log alone, never on how many come at a time.
 """
 
-from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
+import numpy as np
+
+from stream import admitting, dedupe
 from stream import events as e
+from stream.admitting import ABOUT, FLAGS, FLOWS, MONEY, TAKEN
 from stream.clock import RoomClock
+from stream.columns import Columns
 from stream.currency import Currencies
 from stream.dedupe import Seen
 from stream.desk import Desk
-from stream.waiting import ABOUT_PRODUCTS, BARE, CODE, COUNTING, Waiting, more_than_a_row
+from stream.loops import Ints
+from stream.waiting import ABOUT_PRODUCTS, CODE, Waiting
 
-Events = Sequence[e.RoomEvent]
 _PRICED = e.MONEY | {e.RoomStart}
 _SINGLE = Desk.ARRIVES | {e.RoomStart}  # more happens at their arrival than that they wait
-# Of every other type: its code, whether it is about a product, counts, is money, and may be more than a row.
-_PLAIN = {
-    kind: (code, kind in ABOUT_PRODUCTS, kind in COUNTING, kind in e.MONEY, kind not in BARE)
-    for kind, code in CODE.items()
-    if kind not in _SINGLE
-}
+_FORMS = np.array(
+    [
+        (0 if kind in _SINGLE else FLOWS) | (ABOUT if kind in ABOUT_PRODUCTS else 0) | (MONEY if kind in e.MONEY else 0)
+        for kind in CODE
+    ]
+)  # by code
 
 
 class Entrance:
@@ -56,73 +59,40 @@ class Entrance:
         return event
 
     def flow(
-        self, events: Events, arrived: Sequence[int], start: int, closed_ms: int, due_ms: int, lateness_ms: int
+        self, events: Columns, arrived: Ints, start: int, closed_ms: int, due_ms: int, lateness_ms: int
     ) -> tuple[int, int]:
         """As `arrive`, `admit` and `see` for the events from place `start` on, which then wait for their seconds.
 
         Returns the place of the first one not taken: room time is at the end of the next second to be closed (or of the
         span of ids), or would be with its arrival, its second is closed (`closed_ms` is their end), its time must be
-        mended, it is the first of its source or type, or more happens than that it waits. Then when the next second is
-        due, `due_ms` or earlier. One loop, since every event passes here.
+        mended, it is the first of its source or product, or more happens than that it waits. Then when the next second
+        is due, `due_ms` or earlier.
         """
-        clock, waiting, seen, place = self.clock, self.waiting, self.seen, start
-        limit_ms = min(due_ms, seen.end_ms)
-        last, now, newest = clock.arrived_ms, clock.now_ms, clock.newest_ms
-        if not newest or now >= limit_ms or min(seen.room, waiting.room) < len(events) - start:
+        clock, waiting, seen = self.clock, self.waiting, self.seen
+        if not clock.newest_ms or clock.now_ms >= min(due_ms, seen.end_ms):
             return start, due_ms
-        ahead = newest - clock.newest_arrived_ms  # of room time before arrivals; mostly below zero
-        earliest_ms, due_after_ms, ahead_max_ms = max(e.TS_MIN_MS, closed_ms), lateness_ms + 1000, e.AHEAD_MAX_MS
-        users, products, sources = waiting.users.of, waiting.products.of, waiting.sources.of
-        source, ways, source_number = None, seen.ways(None), sources[None]
-        rows = waiting.rows
-        event: Any
-        for event, came in zip(islice(events, start, None), islice(arrived, start, None), strict=True):
-            if came > last:
-                reached = came + ahead
-                if reached > now:
-                    if reached >= limit_ms:
-                        break
-                    now = reached
-                last = came
-            ts = event.ts
-            if ts < earliest_ms or (ts > last and ts > last + ahead_max_ms):
-                break
-            kind = type(event)
-            if event.source is not source and event.source != source:
-                if event.source not in sources:  # it has no number before an event is sure to be let in
-                    break
-                source = event.source
-                ways, source_number = seen.ways(source), sources[source]
-            try:
-                code, about, counts, priced, more = _PLAIN[kind]
-                if priced and not self.currencies.agree(event):
-                    break
-                if (id_ := event.id) is not None:
-                    prefix, newer, older = ways[kind]
-                    key = prefix + id_
-                    if key in newer or key in older:
-                        self.duplicates += 1
-                        place += 1
-                        continue
-                    newer.add(key)
-            except KeyError:
-                break
-            what = products[event.product] if about else event.count if counts else 1
-            rows[ts // 1000] += (ts, code, users[event.user], what, source_number)
-            if more and (kind is not e.ViewerJoin or more_than_a_row(event)):
-                waiting.keep(event)
-            place += 1
-            if event.stamped:
-                self.stamped += 1
-            if ts + due_after_ms < due_ms:  # nothing waited so early
-                due_ms = ts // 1000 * 1000 + due_after_ms
-                limit_ms = min(due_ms, seen.end_ms)
-            if ts >= newest:
-                newest, ahead = ts, ts - last
-                now = max(now, ts)
-            if now >= limit_ms:
-                break
-        clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms = last, now, newest, newest - ahead
+        more = len(events) - start
+        waits = waiting.make_room(more)
+        waiting.users.make_room(more)
+        now = clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms
+        held = np.array([*now, waiting.count, seen.recent.count, seen.money.count, len(waiting.users), 0, 0, 0, 0])
+        terms = (
+            *(seen.end_ms, max(e.TS_MIN_MS, closed_ms), lateness_ms, e.AHEAD_MAX_MS),
+            *(dedupe.KEYS_MAX // 2, waiting.users.limit, *self.currencies.terms),
+            waiting.sources.full | waiting.products.full << 1,
+        )
+        tables = waiting.users.table, waiting.products.table, waiting.sources.table
+        place = int(admitting.flow(events.rows, arrived, start, held, terms, _FORMS, seen.places(more), tables, waits))
+        told: list[int] = held.tolist()
+        clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms, waiting.count = told[:6]
+        seen.recent.count, seen.money.count, users, duplicates, stamped, full, _ = told[6:]
+        waiting.users.grown(users)
+        waiting.users.full |= bool(full)
+        self.duplicates += duplicates
+        self.stamped += stamped
+        for at in events.more:
+            if start <= at < place and events.rows[at, FLAGS] & TAKEN:
+                waiting.keep(events.event(at))
         return place, due_ms
 
     def snapshot(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Decoding raises RejectedEvent and never anything else; a decoded event needs no 
 """
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -385,28 +384,8 @@ def decode(raw: bytes | None, key: bytes | None = None) -> RoomEvent:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise rejection(raw, error) from None
     if key is not None and event.room.encode() != key:
-        raise wrong_room(event, key)
+        raise RejectedEvent("wrong_room", f"the event says room {event.room!r}, the record's key {key[:128]!r}")
     return event
-
-
-def wrong_room(event: RoomEvent, key: bytes | None) -> RejectedEvent:
-    """What to say of an event under a key that is not its room's."""
-    return RejectedEvent("wrong_room", f"the event says room {event.room!r}, the record's key {(key or b'')[:128]!r}")
-
-
-def decode_all(raws: Sequence[bytes | None]) -> list[RoomEvent | RejectedEvent]:
-    """Records of `live.events` as typed events, one that cannot be decoded as what `decode` raises for it."""
-    try:
-        return [*map(_room_decoder.decode, raws)]  # type: ignore[arg-type]  # a null value is told one by one
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-        return [*map(_decoded_or_not, raws)]
-
-
-def _decoded_or_not(raw: bytes | None) -> RoomEvent | RejectedEvent:
-    try:
-        return decode(raw)
-    except RejectedEvent as rejected:
-        return rejected
 
 
 def encode(event: RoomEvent) -> bytes:

@@ -5,12 +5,10 @@ only when the file itself changes. Numba is loaded when the first of them is cal
 Arrays are int64 but for `Seconds`, without gaps. A second of 0 is never.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
+
+from stream.compiling import compiled
 
 SPAN_S = 960  # what plays look back to: the minutes -15 to -5, and the one under way
 SIZES = (60, 300, 600)  # seconds of the windows; a row each in every array of totals
@@ -25,39 +23,10 @@ SAYS_ORDER, SAYS_USER = 1, 2  # bits of SAYS: whether it names an order, and a u
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Seconds = NDArray[np.uint32]  # until 2106; there are many, and what is half as large is found sooner
-F = TypeVar("F", bound=Callable[..., Any])
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
 Seen = tuple[Seconds, Ints, int, Ints, Ints, int]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
 Lines = tuple[int, int, int, int, int, int]
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
-
-
-_waiting: list[str] = []
-
-
-def compiled(function: F) -> F:
-    """The function as machine code from its first call on."""
-    _waiting.append(function.__name__)
-
-    @wraps(function)
-    def first(*args: Any) -> Any:
-        _compile()
-        return globals()[function.__name__](*args)
-
-    return first  # type: ignore[return-value]
-
-
-def _compile() -> None:
-    """Put compiled functions in the places of all; each is translated, or found on disk, when it is called."""
-    import numba  # a third of a second and 60 MiB, for those who close seconds alone
-
-    while _waiting:
-        name = _waiting.pop()
-        function = globals()[name].__wrapped__
-        try:
-            globals()[name] = numba.njit(function, cache=True)
-        except RuntimeError:  # neither beside this file nor in a home of the user's may anything be kept
-            globals()[name] = numba.njit(function)
 
 
 # --- events that wait (stream.waiting.Waiting): `rows` (n, columns)

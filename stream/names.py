@@ -6,10 +6,86 @@ from itertools import count, islice
 from typing import Any
 
 import numpy as np
+from xxhash import xxh64_digest
 
+from stream import admitting
 from stream.loops import Ints
 
 NOBODY = 0  # the number of no name
+_FIRST_PLACES = 16  # of a table of keys; it doubles, so that at most half are taken
+
+
+def hashed(name: str | None) -> int:
+    """The hash of a name, XXH64 as a signed number; 0 for None alone.
+
+    >>> hashed(None), hashed("u1") == hashed("u1"), hashed("u1") == hashed("u2")
+    (0, True, False)
+    """
+    if name is None:
+        return 0
+    return int.from_bytes(xxh64_digest(name.encode(errors="surrogatepass")), "big", signed=True) or 1
+
+
+class Hashes:
+    """Numbers for names known by their hashes alone, as `Names` gives them: many names, which nobody asks back."""
+
+    __slots__ = ("_count", "full", "limit", "table")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._count = 0
+        self.table: Ints = np.zeros((_FIRST_PLACES, 2), np.int64)
+        self.full = False
+
+    def clear(self) -> None:
+        """Forget every name."""
+        self.full = False
+        self.learn(np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def number(self, name: str | None) -> int:
+        """The number of a name."""
+        if name is None:
+            return NOBODY
+        more = self._count < self.limit
+        self.make_room(1)
+        number = int(admitting.number_of(self.table, hashed(name), self._count + 1 if more else NOBODY))
+        if number > self._count:
+            self._count = number
+        elif number == NOBODY:
+            self.full = True
+        return number
+
+    def make_room(self, more: int) -> None:
+        """For so many more in `table` (places, 2), of hashes and numbers."""
+        size = len(self.table)
+        if 2 * (self._count + more) > size:
+            while 2 * (self._count + more) > size:
+                size *= 2
+            before = self.table
+            self.table = np.zeros((size, 2), np.int64)
+            admitting.number_keys(self.table, before)
+
+    def grown(self, count: int) -> None:
+        """There are so many by now, since `table` was added to."""
+        self._count = count
+
+    def by_number(self) -> Ints:
+        """The hash of each number; 0 for NOBODY."""
+        hashes = np.zeros(self._count + 1, np.int64)
+        taken = self.table[self.table[:, 0] != 0]
+        hashes[taken[:, 1]] = taken[:, 0]
+        return hashes
+
+    def learn(self, hashes: Ints) -> None:
+        """Know these names and no others, by number from 1 on."""
+        self._count = 0
+        self.table = np.zeros((_FIRST_PLACES, 2), np.int64)
+        self.make_room(len(hashes))
+        admitting.number_keys(self.table, np.stack([hashes, np.arange(1, len(hashes) + 1)], axis=1))
+        self._count = len(hashes)
 
 
 class Names:
@@ -59,3 +135,39 @@ class Names:
         self.of: defaultdict[str | None, int] = defaultdict(count().__next__)  # asking for a new name is all in C
         for name in (None, *names):
             self.of[name]
+
+
+class HashedNames(Names):
+    """Names that loops look up by their hashes, too, in `table` (places, 2) of hashes and numbers."""
+
+    __slots__ = ("table",)
+
+    def number(self, name: str | None) -> int:
+        """The number of a name."""
+        if name in self.of:
+            return self.of[name]
+        number = super().number(name)
+        if number != NOBODY:
+            self._tabulate()
+        return number
+
+    def numbers(self, names: Sequence[str | None]) -> Ints:
+        """The number of each name."""
+        return np.array([self.number(name) for name in names], np.int64)
+
+    def _learn(self, names: Iterable[str]) -> None:
+        super()._learn(names)
+        self.table: Ints = np.zeros((0, 2), np.int64)
+        self._tabulate()
+
+    def _tabulate(self) -> None:
+        """The newest name goes into the table; all of them, where that is too small."""
+        size = max(_FIRST_PLACES, len(self.table))
+        if 2 * len(self.of) <= len(self.table):
+            newest = next(reversed(self.of))
+            admitting.number_of(self.table, hashed(newest), self.of[newest])
+            return
+        while 2 * len(self.of) > size:
+            size *= 2
+        self.table = np.zeros((size, 2), np.int64)
+        admitting.number_keys(self.table, np.array([(hashed(name), one) for name, one in self.of.items()], np.int64))

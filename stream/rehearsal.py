@@ -3,10 +3,14 @@
 `python -m stream.rehearsal` does just that, where a machine is prepared: it takes some ten seconds the first time.
 """
 
+import numpy as np
+
 from stream import events as e
+from stream.columns import joined, read
+from stream.errors import RejectedEvent
 from stream.numbers import KEYS
 from stream.playbook import Playbook
-from stream.room import FEW, RoomConfig, RoomState
+from stream.room import RoomConfig, RoomState
 
 
 def rehearse() -> None:
@@ -30,11 +34,16 @@ def rehearse() -> None:
                 returning=True,
             ),
         ]
-        events += [e.Chat(room=state.room, ts=ts, id=f"t{second}-{n}", user="a", text="a") for n in range(FEW)]
-        state.apply_all(events, [ts] * len(events))
+        events.append(e.Chat(room=state.room, ts=ts, id=f"t{second}", user="a", text="a"))
+        for places, columns in read(joined([*map(e.encode, events)]), _never).rooms():
+            state.apply_all(columns, np.full(len(places), ts))
     state.restore(state.snapshot())
     state.apply(e.ProductClick(room=state.room, ts=start_ms, id="late", user="b", product="p"), start_ms + 60_000)
     state.advance(start_ms + 120_000)
+
+
+def _never(place: int, fault: RejectedEvent) -> None:
+    raise AssertionError(f"event {place}: {fault}")
 
 
 if __name__ == "__main__":

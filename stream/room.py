@@ -4,7 +4,7 @@ The second T is closed once room time reaches T + 1 s + lateness. Until then its
 sorted by event time, ties in log order, in one pass. A straggler is applied at once and counted as late.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -12,8 +12,10 @@ import msgspec
 
 from stream import events as e
 from stream.catalogue import Product, RundownItem
+from stream.columns import Columns
 from stream.desk import Desk
 from stream.entrance import Entrance
+from stream.loops import Ints
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState
 from stream.recap import Recap
@@ -24,7 +26,6 @@ from stream.waiting import TOLD, Moment, Waiting
 from stream.worst import BENCHMARKS
 
 NEVER_MS = 1 << 62
-FEW = 3  # events from which on one loop for all is quicker than one by one
 ALIVE_S = 1_200  # after the last event: the ten minutes, and the ten before them, still change
 
 
@@ -110,25 +111,35 @@ class RoomState:
         self._due_ms = min(self._due_ms, (ts // 1000 + 1) * 1000 + self.config.lateness_ms)
         return True
 
-    def apply_all(self, events: Sequence[e.RoomEvent], arrived: Sequence[int]) -> list[tuple[int, Exception]]:
-        """As `apply` for each event and its arrival in turn, at half the cost.
+    def apply_all(self, events: Columns, arrived: Ints) -> list[tuple[int, Exception]]:
+        """As `apply` for each event and its arrival in turn, at a fraction of the cost.
 
         Returns the places of those that could not be taken, each with its RejectedEvent, or with a fault of ours.
         """
         faults: list[tuple[int, Exception]] = []
         place = 0
         while True:
-            if len(events) >= FEW:
-                place, self._due_ms = self._entrance.flow(
-                    events, arrived, place, self.at_ms, self._due_ms, self.config.lateness_ms
-                )
+            place, self._due_ms = self._entrance.flow(
+                events, arrived, place, self.at_ms, self._due_ms, self.config.lateness_ms
+            )
             if place == len(events):
                 return faults
             try:
-                self.apply(events[place], arrived[place])
+                if self._move_on(int(arrived[place])):
+                    continue
+                self.apply(events.event(place), int(arrived[place]))
             except Exception as error:
                 faults.append((place, error))
             place += 1
+
+    def _move_on(self, arrived_ms: int) -> bool:
+        """An event arrives at `arrived_ms`: what has to happen before it comes in. Does anything?"""
+        clock = self.clock
+        clock.arrive(arrived_ms)
+        due = clock.now_ms >= self._due_ms
+        if due:
+            self._close_due()
+        return self._entrance.seen.move_to(clock.now_ms // 1000) or due
 
     def advance(self, now_ms: int) -> None:
         """Time has passed until `now_ms` (of the arrival clock); close what is due."""
@@ -298,7 +309,8 @@ class RoomState:
 
     def _collect(self) -> None:
         for output in self.desk.drain():
-            self._out.append(Said(self._next_id(_said_ms(output)), output))
+            at_ms = output.issued_ms if isinstance(output, Prompt) else output.at_ms
+            self._out.append(Said(self._next_id(at_ms), output))
             if self.show is None:
                 self._early += [output] if isinstance(output, Prompt) else []
             elif isinstance(output, Prompt):
@@ -423,17 +435,8 @@ class RoomState:
 
 
 _TOLD = frozenset(
-    {
-        e.RoomStart,
-        e.RoomPause,
-        e.RoomEnd,
-        e.ProductPin,
-        e.ProductUnpin,
-        e.OfferReady,
-        e.OfferStart,
-        e.OfferStop,
-        e.Violation,
-    }
+    {e.RoomStart, e.RoomPause, e.RoomEnd, e.ProductPin, e.ProductUnpin}
+    | {e.OfferReady, e.OfferStart, e.OfferStop, e.Violation}
 )
 
 # What a back office sends before anyone is there; alone it is no show worth a recap.
@@ -441,7 +444,3 @@ _BEFORE_A_SHOW = frozenset(
     {"catalogue.set", "rundown.set", "playbook.set", "mode.set", "source.beat", "stock.level", "offer.ready"}
 )
 _MATTER = Desk.LISTENS | _TOLD | {e.CatalogueSet, e.RundownSet}
-
-
-def _said_ms(output: Prompt | PromptState | OfferProgress) -> int:
-    return output.issued_ms if isinstance(output, Prompt) else output.at_ms

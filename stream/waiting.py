@@ -4,7 +4,6 @@ A row says when, what, who, about which product or how much, and by whose word. 
 sorts those of a second by event time, so that ties stay in that order.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -12,15 +11,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from stream import admitting
 from stream import events as e
-from stream import loops
-from stream.loops import KIND, SOURCE, TS, USER, WHAT, Ints
-from stream.names import Names
+from stream.loops import KIND, SOURCE, TS, USER, WHAT, Flags, Ints
+from stream.names import NOBODY, HashedNames, Hashes
 from stream.windows import from_plain, plain
 
 KINDS: tuple[type, ...] = tuple(e.TAG_OF)
 CODE = {kind: code for code, kind in enumerate(KINDS)}
 N_COLUMNS = 5
+_FIRST_ROWS = 16  # room made at first; it doubles
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 PRODUCTS_MAX = 10_000  # products a room keeps; events of further ones count for the room alone
 SOURCES_NAMED_MAX = 10_000  # sources a room tells apart; events of further ones count as if they named none
@@ -75,24 +75,33 @@ class Moment:
 class Waiting:
     """The events of a room that wait, and its users, products and sources by number."""
 
-    __slots__ = ("_kept", "products", "rows", "sources", "users")
+    __slots__ = ("_held", "_kept", "count", "products", "sources", "users")
 
     def __init__(self) -> None:
-        self.users = Names(USERS_MAX)
-        self.products = Names(PRODUCTS_MAX)
-        self.sources = Names(SOURCES_NAMED_MAX)
-        self.rows: defaultdict[int, list[int]] = defaultdict(list)  # by second, the numbers of one row after another
+        self.users = Hashes(USERS_MAX)
+        self.products = HashedNames(PRODUCTS_MAX)
+        self.sources = HashedNames(SOURCES_NAMED_MAX)
+        self._held: Ints = np.zeros((_FIRST_ROWS, N_COLUMNS), np.int64)
+        self.count = 0  # rows that wait, the first ones of `_held`
         self._kept: dict[int, Pane] = {}  # by second
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values())) // N_COLUMNS
+        return self.count
+
+    @property
+    def rows(self) -> Ints:
+        """The events that wait, in log order."""
+        return self._held[: self.count]
 
     # --- in
 
-    @property
-    def room(self) -> int:
-        """How many more events may come before names might get no number."""
-        return min(names.limit - len(names) for names in (self.users, self.products, self.sources))
+    def make_room(self, more: int) -> Ints:
+        """Where so many more rows can be put, after `count`."""
+        if self.count + more > len(self._held):
+            larger = np.zeros((max(2 * len(self._held), self.count + more), N_COLUMNS), np.int64)
+            larger[: self.count] = self.rows
+            self._held = larger
+        return self._held
 
     def row(self, event: Any) -> tuple[int, ...]:
         """An event as a row."""
@@ -105,7 +114,8 @@ class Waiting:
 
     def add(self, event: e.RoomEvent) -> None:
         """An event that waits from now on."""
-        self.rows[event.ts // 1000] += self.row(event)
+        self.make_room(1)[self.count] = self.row(event)
+        self.count += 1
         if more_than_a_row(event):
             self.keep(event)
 
@@ -125,24 +135,24 @@ class Waiting:
 
     def first_s(self) -> int | None:
         """The earliest second with an event; None where nothing waits."""
-        return min(self.rows, default=None)
+        return self.first_ms() // 1000 if self.count else None
 
     def last_s(self) -> int | None:
         """The latest second with an event; None where nothing waits."""
-        return max(self.rows, default=None)
+        return int(self.rows[:, TS].max()) // 1000 if self.count else None
 
     def first_ms(self) -> int:
         """The time of the earliest event. Raises ValueError where nothing waits."""
-        return min(self.rows[min(self.rows)][TS::N_COLUMNS])
+        return int(self.rows[:, TS].min())
 
     def take(self, second: int) -> Moment | None:
         """The events of a second, which no longer wait; None where there are none."""
-        numbers = self.rows.pop(second, None)
-        if numbers is None:
+        if not self.count:
             return None
-        rows = _rows(numbers)
-        if loops.falls(rows):
-            rows = rows[rows[:, TS].argsort(kind="stable")]
+        rows = admitting.take_second(self._held, self.count, second)
+        if not len(rows):
+            return None
+        self.count -= len(rows)
         pane = self._kept.pop(second, {})
         for events in pane.values():
             if len(events) > 1:
@@ -151,17 +161,18 @@ class Waiting:
 
     def forget(self, *others: Ints) -> None:
         """Forget the users and products but those that wait, or are in `others`; these rows get their new numbers."""
-        seconds = [*self.rows]
-        held = [*others, *(_rows(self.rows[second]) for second in seconds)]
-        for names, column, kinds in ((self.users, USER, [*CODE.values()]), (self.products, WHAT, ABOUT_CODES)):
-            before = [*names.of]
-            names.clear()
-            for rows in held:
-                some = np.isin(rows[:, KIND], kinds)
-                numbers, places = np.unique(rows[some, column], return_inverse=True)
-                rows[some, column] = names.numbers([before[number] for number in numbers])[places]
-        for second, rows in zip(seconds, held[len(others) :], strict=True):
-            self.rows[second] = rows.ravel().tolist()
+        held = [*others, self.rows]
+        every = np.concatenate(held)
+        users, places = np.unique(every[:, USER], return_inverse=True)
+        known = users != NOBODY
+        self.users.learn(self.users.by_number()[users[known]])
+        _renumber(held, USER, places, np.cumsum(known) * known)
+        about = np.isin(every[:, KIND], ABOUT_CODES)
+        products, places = np.unique(np.where(about, every[:, WHAT], NOBODY), return_inverse=True)
+        before = [*self.products.of]
+        self.products.clear()
+        numbers = self.products.numbers([before[product] for product in products])
+        _renumber(held, WHAT, places, numbers, about)
 
     def events(self) -> Iterator[e.RoomEvent]:
         """Those that are more than a row."""
@@ -171,21 +182,29 @@ class Waiting:
 
     def snapshot(self) -> dict[str, Any]:
         """What waits as plain data."""
+        first_ms = self.first_ms() if self.count else 0
+        columns = [self.rows[:, TS] - first_ms, *self.rows[:, KIND:].T]
         return {
-            "names": [self.users.snapshot(), self.products.snapshot(), self.sources.snapshot()],
-            "rows": [(second, plain(np.array(numbers, np.int64))) for second, numbers in self.rows.items()],
+            "users": [self.users.full, plain(self.users.by_number()[1:])],
+            "names": [self.products.snapshot(), self.sources.snapshot()],
+            "first_ms": first_ms,
+            "rows": [plain(column) for column in columns],
             "kept": list(self.events()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """As it stood when `state` was taken."""
-        for names, held in zip((self.users, self.products, self.sources), state["names"], strict=True):
+        full, hashes = state["users"]
+        self.users.learn(from_plain(hashes))
+        self.users.full = full
+        for names, held in zip((self.products, self.sources), state["names"], strict=True):
             names.restore(held)
-        self.rows.clear()
-        for second, numbers in state["rows"]:
-            rows = from_plain(numbers)
-            self._check(rows.reshape(-1, N_COLUMNS))
-            self.rows[second] = rows.tolist()
+        rows = np.stack([from_plain(column) for column in state["rows"]], axis=1)
+        rows[:, TS] += state["first_ms"]
+        self._check(rows)
+        self.count = 0
+        self.make_room(len(rows))[: len(rows)] = rows
+        self.count = len(rows)
         self._kept = {}
         for event in msgspec.convert(state["kept"], list[e.RoomEvent]):
             self.keep(event)
@@ -203,5 +222,10 @@ class Waiting:
                 raise msgspec.ValidationError("a waiting event names what there is not")
 
 
-def _rows(numbers: list[int]) -> Ints:
-    return np.array(numbers, np.int64).reshape(-1, N_COLUMNS)
+def _renumber(held: list[Ints], column: int, places: Ints, numbers: Ints, among: Flags | None = None) -> None:
+    """Write `numbers[places]` into a column of the arrays in `held`, one after the other; where `among` is set."""
+    new, start = numbers[places], 0
+    for rows in held:
+        part = slice(start, start + len(rows))
+        rows[:, column] = new[part] if among is None else np.where(among[part], new[part], rows[:, column])
+        start = part.stop

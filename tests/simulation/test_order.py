@@ -6,15 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.settings import Settings, load_playbook
+from stream.columns import columns_of
 from stream.events import RoomEvent, decode
 from stream.room import Output, RoomConfig, RoomState
 from stream.view import Line
 from tests.simulation import shows
+from tests.unit.rooms import written
 
 PLAYBOOK = load_playbook(Settings())
 CONFIG = RoomConfig(line_every_s=10)
@@ -108,7 +111,8 @@ def in_chunks(arrivals: Arrivals, sizes: Callable[[], int]) -> tuple[list[Output
     room, place, words = new(), 0, list[Output]()
     while place < len(arrivals):
         chunk = arrivals[place : place + sizes()]
-        assert room.apply_all([event for _, event in chunk], [arrived_ms for arrived_ms, _ in chunk]) == []
+        columns = (written if place % 2 else columns_of)([event for _, event in chunk])
+        assert room.apply_all(columns, np.array([arrived_ms for arrived_ms, _ in chunk])) == []
         words += room.drain()
         place += len(chunk)
     room.finish()

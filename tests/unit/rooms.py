@@ -8,7 +8,9 @@ from typing import Any
 import stream.playbook
 from stream import events as ev
 from stream.catalogue import Offer, Product, RundownItem
+from stream.columns import Columns, joined, read
 from stream.desk import Desk
+from stream.errors import RejectedEvent
 from stream.events import RoomEvent
 from stream.numbers import MISSING, Number
 from stream.playbook import Playbook
@@ -95,6 +97,14 @@ class Script:
 
     def silent(self) -> Iterable[Silence]:
         return list(self.sources)
+
+
+def written(events: Iterable[RoomEvent]) -> Columns:
+    """Events as they are read from the bytes that a sender would write."""
+    refused: list[tuple[int, RejectedEvent]] = []
+    columns = read(joined([*map(ev.encode, events)]), lambda place, fault: refused.append((place, fault)))
+    assert refused == []
+    return columns
 
 
 def known(values: Mapping[str, float]) -> dict[str, Number]:

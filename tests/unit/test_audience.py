@@ -14,7 +14,7 @@ from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.events import Chat, RoomEvent, Shown, ViewerCount, ViewerJoin, ViewerLeave
 from stream.loops import RETURN_MS, Ints
-from stream.names import NOBODY
+from stream.names import NOBODY, hashed
 from stream.waiting import N_COLUMNS, Waiting
 from stream.windows import SPAN_S, Buckets, from_plain
 
@@ -88,10 +88,12 @@ class House:
         again.sessions.restore(through_msgpack(self.sessions.snapshot()))
         return again
 
-    def remembered(self) -> list[str | None]:
-        """Users whose sessions are open or may be continued."""
+    def remembered(self) -> list[int]:
+        """Users whose sessions are open or may be continued, by the hashes of their names."""
         users = from_plain(self.sessions.snapshot()["users"][0]).cumsum()
-        return [self.waiting.users.name(user) for user in users.tolist()]
+        hashes = self.waiting.users.by_number()
+        found: list[int] = hashes[users].tolist()
+        return found
 
     def sums(self, series: int) -> list[int]:
         """The series in the windows and in the show."""
@@ -204,7 +206,7 @@ def test_visitors_without_a_name_are_counted_as_joins_less_leaves() -> None:
 def test_who_left_is_forgotten_after_a_minute() -> None:
     """Long enough for a return that is heard of late; then the memory is free again."""
     house = House().run([Move(0, "a", True), Move(1_000, "a", False)], until_s=61)
-    assert house.remembered() == ["a"]
+    assert house.remembered() == [hashed("a")]
     house.run([], until_s=70)
 
     assert house.remembered() == []

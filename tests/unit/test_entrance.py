@@ -4,20 +4,25 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream import dedupe
 from stream import events as e
+from stream.columns import columns_of
 from stream.entrance import Entrance
 from stream.errors import RejectedEvent
-from stream.loops import USER
+from stream.loops import KIND, USER
+from stream.names import NOBODY, hashed
 from stream.numbers import KEYS
 from stream.playbook import Playbook
 from stream.room import NEVER_MS, RoomConfig, RoomState
+from stream.waiting import CODE
 from tests.simulation.test_order import facts
-from tests.unit.test_waiting import check, events_of
+from tests.unit.rooms import written
+from tests.unit.test_waiting import PRODUCTS, check, events_of
 
 BEGIN_MS = 1_760_000_040_000  # a span of remembered ids begins
 LATENESS_MS = 3_500  # so that a second falls due within another one
@@ -35,7 +40,8 @@ def together(arrivals: list[Arrival], size: int) -> tuple[RoomState, list[tuple[
     room, refused = new(), list[tuple[int, str]]()
     for start in range(0, len(arrivals), size):
         some = arrivals[start : start + size]
-        faults = room.apply_all([event for _, event in some], [arrived_ms for arrived_ms, _ in some])
+        columns = (written if size % 2 else columns_of)([event for _, event in some])
+        faults = room.apply_all(columns, np.array([arrived_ms for arrived_ms, _ in some]))
         refused += [(start + place, repr(fault)) for place, fault in faults]
     return room, refused
 
@@ -114,12 +120,13 @@ def test_together_is_as_one_by_one(arrivals: list[Arrival], size: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(arrivals=scripts(), size=st.sampled_from((2, 7, 60)), most=st.integers(2, 12), prefixes=st.integers(1, 4))
-def test_limits_are_met_alike(arrivals: list[Arrival], size: int, most: int, prefixes: int) -> None:
-    """Where keys are forgotten early, or pairs of source and type are too many, it is at the same event."""
+@given(arrivals=scripts(), size=st.sampled_from((2, 7, 60)), most=st.integers(2, 12), names=st.integers(1, 3))
+def test_limits_are_met_alike(arrivals: list[Arrival], size: int, most: int, names: int) -> None:
+    """Where keys are forgotten early, or users, products and sources are too many, it is at the same event."""
     with pytest.MonkeyPatch.context() as patch:  # not the fixture, which lasts for all examples
         patch.setattr(dedupe, "KEYS_MAX", most)
-        patch.setattr(dedupe, "PREFIXES_MAX", prefixes)
+        for limit in ("USERS_MAX", "PRODUCTS_MAX", "SOURCES_NAMED_MAX"):
+            patch.setattr(f"stream.waiting.{limit}", names)
         agree(arrivals, size)
 
 
@@ -195,7 +202,7 @@ def test_a_show_that_begins_among_those_that_come_together_numbers_anew() -> Non
 
     assert room.show is not None
     assert room.show.show_ms == BEGIN_MS + 400 * 26 + 20
-    assert set(room.tally.users.of) == {None, *(f"u{n}" for n in range(7))}
+    assert set(room.tally.users.by_number().tolist()) == {hashed(name) for name in (None, *(f"u{n}" for n in range(7)))}
 
 
 # --- an entrance by itself
@@ -235,10 +242,15 @@ def warm(ms: int = 0, arrived_ms: int = WALL) -> Entrance:
 
 
 def state(entrance: Entrance) -> dict[str, object]:
-    """All that it holds, sets in order."""
-    held = entrance.snapshot()
-    sets = {name: sorted(held["seen"][name]) for name in ("recent", "before", "money", "money_before")}
-    return held | {"seen": held["seen"] | sets}
+    """All that it holds."""
+    return entrance.snapshot()
+
+
+def flow(
+    entrance: Entrance, events: Sequence[e.RoomEvent], arrived: Sequence[int], start: int, *limits: int
+) -> tuple[int, int]:
+    """As the entrance lets them in, from the bytes that a sender would write."""
+    return entrance.flow(written(events), np.array(arrived, np.int64), start, *limits)
 
 
 def due_of(ts: int, lateness_ms: int) -> int:
@@ -320,7 +332,7 @@ def test_the_flow_is_that_of_the_clock_one_event_at_a_time(script: list[Flowing]
         more = {"id": None if id_ is None else f"{id_}", "stamped": stamped, "user": f"u{n % 5}"}
         events.append((paid if money else chat)(n, ms - gate.span, **more))
     coming, start = [*zip(arrived, events, strict=True)], min(start, len(events))
-    place, due_ms = many.flow(events, arrived, start, begin_ms + gate.closed, due_at(begin_ms, gate), gate.lateness)
+    place, due_ms = flow(many, events, arrived, start, begin_ms + gate.closed, due_at(begin_ms, gate), gate.lateness)
     taken, wanted_due_ms = flow_singly(one, coming[start:], begin_ms, gate)
 
     assert (place, due_ms) == (start + taken, wanted_due_ms)
@@ -340,10 +352,11 @@ def test_rows_of_a_flow_are_those_made_singly(events: list[e.RoomEvent]) -> None
     events = [msgspec.structs.replace(event, ts=BEGIN_MS + event.ts % 4_000) for event in events]
     many, one = warm(), warm()
     known: list[e.RoomEvent] = [chat(1, source="b"), chat(2, source=None)]
+    known += [e.CartAdd(room="r", ts=BEGIN_MS, source="a", product=product) for product in PRODUCTS]
     for event in known:
         assert single(many, event, WALL)
         assert single(one, event, WALL)
-    assert many.flow(events, [WALL] * len(events), 0, 0, NEVER_MS, 10_000) == (
+    assert flow(many, events, [WALL] * len(events), 0, 0, NEVER_MS, 10_000) == (
         len(events),
         min([NEVER_MS, *(due_of(event.ts, 10_000) for event in events)]),
     )
@@ -360,7 +373,7 @@ def test_rows_of_a_flow_are_those_made_singly(events: list[e.RoomEvent]) -> None
 ODD: tuple[e.RoomEvent, ...] = (
     chat(2, source="b"),  # the first of its source
     chat(2, id=None, source="b"),
-    e.Like(room="r", source="a", ts=BEGIN_MS, id="2", count=1),  # the first of its type
+    e.ProductClick(room="r", source="a", ts=BEGIN_MS, id="2", product="p"),  # the first of its product
     e.RoomStart(room="r", source="a", ts=BEGIN_MS, id="2"),
     e.RoomStart(room="r", ts=BEGIN_MS),
     e.PromptSend(room="r", source="a", ts=BEGIN_MS, id="2", title="喝口水"),
@@ -380,7 +393,7 @@ def test_what_needs_a_look_of_its_own_comes_one_by_one(odd: e.RoomEvent) -> None
     many, one = warm(), warm()
     events: list[e.RoomEvent] = [chat(1), paid(1), odd, chat(3)]
 
-    assert many.flow(events, [WALL] * 4, 0, BEGIN_MS - 2_000, NEVER_MS, 0) == (2, due_of(BEGIN_MS, 0))
+    assert flow(many, events, [WALL] * 4, 0, BEGIN_MS - 2_000, NEVER_MS, 0) == (2, due_of(BEGIN_MS, 0))
     for event in events[:2]:
         single(one, event, WALL)
     assert state(many) == state(one)
@@ -408,7 +421,7 @@ def test_what_needs_none_comes_together(common: e.RoomEvent, duplicates: int) ->
     # a time far ahead comes in, and brings the end of a second
     taken = 4 if common.ts <= BEGIN_MS else 3
 
-    assert many.flow(events, [WALL] * 4, 0, BEGIN_MS - 2_000, NEVER_MS, 10_000)[0] == taken
+    assert flow(many, events, [WALL] * 4, 0, BEGIN_MS - 2_000, NEVER_MS, 10_000)[0] == taken
     for event in events[:taken]:
         single(one, event, WALL)
     assert many.duplicates == duplicates
@@ -421,23 +434,31 @@ def test_before_the_first_event_nothing_comes_together() -> None:
     entrance.clock.arrive(WALL)
     before = state(entrance)
 
-    assert entrance.flow([chat(1), chat(2)], [WALL] * 2, 0, 0, NEVER_MS, 0) == (0, NEVER_MS)
+    assert flow(entrance, [chat(1), chat(2)], [WALL] * 2, 0, 0, NEVER_MS, 0) == (0, NEVER_MS)
     assert state(entrance) == before
 
 
-@pytest.mark.parametrize("limit", ["KEYS_MAX", "USERS_MAX", "PRODUCTS_MAX", "SOURCES_NAMED_MAX"])
-def test_near_a_limit_nothing_comes_together(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    """Where what is to come might be too much to remember or to number; with less to come it does."""
-    if limit == "KEYS_MAX":
-        monkeypatch.setattr(dedupe, limit, 8)  # half of them before older ones are forgotten
-    else:
-        monkeypatch.setattr(f"stream.waiting.{limit}", 4)
+def test_as_many_keys_as_may_be_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one comes alone, and the oldest half is forgotten; a repeat comes in any case."""
+    monkeypatch.setattr(dedupe, "KEYS_MAX", 8)  # half of them before older ones are forgotten
     entrance = warm()
-    events = [chat(n) for n in range(1, 6)]
-    most = 4 if limit == "PRODUCTS_MAX" else 3  # one is known of all others
+    events = [chat(n) for n in (1, 2, 3, 2, 4, 5)]  # one was known before
 
-    assert entrance.flow(events[: most + 1], [WALL] * (most + 1), 0, 0, NEVER_MS, 0) == (0, NEVER_MS)
-    assert entrance.flow(events[:most], [WALL] * most, 0, 0, NEVER_MS, 0)[0] == most
+    assert flow(entrance, events, [WALL] * 6, 0, 0, NEVER_MS, 0)[0] == 4
+    assert single(entrance, events[4], WALL)
+    assert flow(entrance, events, [WALL] * 6, 5, 0, NEVER_MS, 0)[0] == 6
+
+
+def test_users_too_many_come_together_as_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who have a number keep it."""
+    monkeypatch.setattr("stream.waiting.USERS_MAX", 3)
+    entrance = warm()
+
+    assert flow(entrance, [chat(n) for n in range(1, 6)], [WALL] * 5, 0, 0, NEVER_MS, 0)[0] == 5
+    moment = entrance.waiting.take(BEGIN_MS // 1000)
+    assert moment is not None
+    assert moment.rows[moment.rows[:, KIND] == CODE[e.Chat], USER].tolist() == [1, 2, 3, NOBODY, NOBODY, NOBODY]
+    assert entrance.waiting.users.full
 
 
 def test_those_not_yet_in_follow_when_names_are_numbered_anew() -> None:
@@ -445,17 +466,18 @@ def test_those_not_yet_in_follow_when_names_are_numbered_anew() -> None:
     events = [chat(n, 100 * n) for n in range(1, 9)]
     arrived = [WALL + 100 * n for n in range(1, 9)]
     entrance = warm()
-    place, _ = entrance.flow(events, arrived, 0, 0, BEGIN_MS + 350, -650)
+    place, _ = flow(entrance, events, arrived, 0, 0, BEGIN_MS + 350, -650)
     assert place == 3
     assert entrance.waiting.take(BEGIN_MS // 1000) is not None
     entrance.waiting.forget()
     assert len(entrance.waiting.users) == 0
-    place, _ = entrance.flow(events, arrived, place, 0, BEGIN_MS + 10_000, 0)
+    place, _ = flow(entrance, events, arrived, place, 0, BEGIN_MS + 10_000, 0)
 
     assert place == 8
     moment = entrance.waiting.take(BEGIN_MS // 1000)
     assert moment is not None
-    assert [entrance.waiting.users.name(user) for user in moment.rows[:, USER]] == [f"u{n}" for n in range(4, 9)]
+    hashes = entrance.waiting.users.by_number()
+    assert hashes[moment.rows[:, USER]].tolist() == [hashed(f"u{n}") for n in range(4, 9)]
 
 
 def test_a_repeat_is_counted_and_a_mended_time_too() -> None:
@@ -482,11 +504,10 @@ def test_a_restored_entrance_goes_on_the_same(before: int, after: int, together:
     events = [chat(n, 90 * n) for n in range(before // 2, before + after)]
     arrived = [WALL + before + n for n in range(len(events))]
     for entrance in (first, second):
-        # a type is learnt anew from a snapshot, by the first event of it
         place = 0
         while place < len(events):
             if together:
-                place, _ = entrance.flow(events, arrived, place, 0, NEVER_MS, 0)
+                place, _ = flow(entrance, events, arrived, place, 0, NEVER_MS, 0)
             for event, arrived_ms in zip(events[place : place + 1], arrived[place : place + 1], strict=True):
                 single(entrance, event, arrived_ms)
             place += 1

@@ -1,11 +1,13 @@
 """Names as whole numbers: in the order of appearance, none twice, no more than the limit, the same when restored."""
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.names import NOBODY, Names
+from stream.admitting import number_of
+from stream.names import NOBODY, HashedNames, Hashes, Names, hashed
 
 names = st.none() | st.sampled_from("abcdefgh") | st.text(max_size=3)
 batches = st.lists(st.lists(names, max_size=12), max_size=6)
@@ -109,3 +111,37 @@ def test_cleared_names_begin_anew() -> None:
 
     assert (held.full, len(held)) == (False, 0)
     assert (held.number("b"), held.number("a")) == (1, NOBODY)
+
+
+# --- by their hashes
+
+
+@given(st.lists(names, max_size=60), st.integers(0, 12))
+def test_hashes_have_the_numbers_of_their_names(asked: list[str | None], limit: int) -> None:
+    """However many there are, and through a restored one; beyond the limit they are nobody, as names are."""
+    wanted, held, loops = Names(limit), Hashes(limit), HashedNames(limit)
+    for name in asked:
+        number = wanted.number(name)
+
+        assert held.number(name) == loops.number(name) == number
+        assert int(number_of(loops.table, hashed(name), NOBODY)) == number
+    again, other = Hashes(limit), HashedNames(limit)
+    again.learn(held.by_number()[1:])
+    other.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(loops.snapshot())))
+    assert (len(held), held.full) == (len(again), held.full) == (len(wanted), wanted.full)
+    assert again.by_number().tolist() == [hashed(name) for name in wanted.of]
+    assert np.array_equal(np.sort(other.table, axis=0), np.sort(loops.table, axis=0))
+
+
+def test_thousands_of_hashes_find_their_numbers() -> None:
+    """The table grows as they come; what loops put into it, within the room that was made, is there as well."""
+    held = Hashes(10_000)
+    for n in range(3_000):
+        assert held.number(f"u{n}") == n + 1
+    held.make_room(1_000)
+    for n in range(1_000):
+        assert number_of(held.table, hashed(f"v{n}"), 3_001 + n) == 3_001 + n
+    held.grown(4_000)
+
+    assert [held.number(name) for name in ("u0", "u2999", "v0", "v999", "w")] == [1, 3_000, 3_001, 4_000, 4_001]
+    assert (len(held), len(held.table) >= 2 * 4_001) == (4_001, True)

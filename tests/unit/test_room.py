@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from stream.catalogue import Product, RundownItem
 from stream.errors import RejectedEvent
 from stream.prompts import Prompt
 from stream.room import NEVER_MS, Line, Output, RoomConfig, RoomState, Said, ShowEnded
+from tests.unit.rooms import written
 
 PLAYBOOK = load_playbook(Settings())
 START = 1_760_000_000_000  # a whole minute is not needed, a whole second is
@@ -655,7 +657,7 @@ def test_an_end_that_comes_late_survives_a_crash() -> None:
 
 def at_once(room: RoomState, *events: e.RoomEvent) -> None:
     """All in one go, each arriving when it happened."""
-    assert room.apply_all(events, [event.ts for event in events]) == []
+    assert room.apply_all(written(events), np.array([event.ts for event in events])) == []
 
 
 def singly(room: RoomState, *events: e.RoomEvent) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from agents import simulate
+from agents.fetched import Records
 from agents.outbox import Letter, Record
 from agents.partition import TICK, TICK_KEY, Partition
 from agents.rooms import FAR_BEHIND, PUBLISH_SHARE, PUBLISH_SHARE_BEHIND, Rooms
@@ -16,6 +18,7 @@ from agents.store import Entry, Fence, Store
 from agents.telemetry import Telemetry
 from agents.transport import Batch
 from stream import events as ev
+from stream.columns import joined
 from stream.room import RoomState
 
 END_MS = 1_760_000_000_000
@@ -56,7 +59,7 @@ def batch(some: Log, start: int | None = None, highwater: int = 0) -> Batch:
     """Records as the transport hands them over."""
     offsets, arrivals, keys, values = zip(*some, strict=True)
     begin = some[0][0] if start is None else start
-    return Batch(begin, highwater, list(values), list(keys), list(offsets), list(arrivals))
+    return Batch(begin, highwater, Records(joined(values, keys), np.array(offsets), np.array(arrivals)))
 
 
 def said(of: Rooms) -> list[Letter]:
@@ -163,16 +166,14 @@ def test_prompts_of_an_hour_ago_are_recorded_not_shown(log: Log, late_s: int, be
 
 def test_a_fault_of_our_own_stops_no_other_room(log: Log, whole: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the core fails in one room, its record goes to the dead letters, and the other room is what it was."""
-    apply, advance = RoomState.apply, RoomState.advance
+    close_due, chance = RoomState._close_due, random.Random(3)
 
-    def failing(of: RoomState, *arguments: Any) -> Any:
+    def failing(of: RoomState) -> None:
         if of.room == "a" and chance.random() < 0.2:
             raise ZeroDivisionError
-        return (apply if len(arguments) == 2 else advance)(of, *arguments)
+        close_due(of)
 
-    chance = random.Random(3)
-    monkeypatch.setattr(RoomState, "apply", failing)
-    monkeypatch.setattr(RoomState, "advance", failing)
+    monkeypatch.setattr(RoomState, "_close_due", failing)
     made = rooms()
     made.take(0, batch(log, 0))
     letters = [letter.what for letter in made.outbox.log._letters]

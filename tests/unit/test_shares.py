@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.shares import shared_out
+from stream.columns import joined
 from stream.errors import RejectedEvent
 from stream.events import RoomEvent, decode
 
@@ -30,9 +31,11 @@ def test_each_record_goes_to_its_room_or_is_refused(records: list[tuple[bytes | 
             taken[place] = decode(value, key)
         except RejectedEvent as fault:
             refused[place] = fault.reason
-    for share in shared_out(keys, values, lambda place, fault: buried.update({place: fault.reason})):
-        assert share.places == sorted(share.places)
-        assert {event.room for event in share.events} == {share.room}
-        found |= dict(zip(share.places, share.events, strict=True))
+    for share in shared_out(joined(values, keys), lambda place, fault: buried.update({place: fault.reason})):
+        places = share.places.tolist()
+        events = [share.events.event(place) for place in range(len(share.events))]
+        assert places == sorted(places)
+        assert {event.room for event in events} == {share.room}
+        found |= dict(zip(places, events, strict=True))
 
     assert (found, buried) == (taken, refused)

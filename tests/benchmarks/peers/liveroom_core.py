@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import core  # it lies one folder up
 from contract import Meter, Row, arguments, chunks, report
 
+from stream.columns import joined
 from stream.rehearsal import rehearse
 
 if __name__ == "__main__":
@@ -18,10 +19,15 @@ if __name__ == "__main__":
     rehearse()
     meter, rows = Meter(), list[Row]()
 
-    def lines():
-        for chunk in chunks(given):
+    def batches():
+        """Of a file the bytes as they are, of a topic what the client gives."""
+        if given.input == "file":
             meter.start()
-            yield from chunk
+            yield from core.blocks(given.file, given.events)
+        else:
+            for chunk in chunks(given):
+                meter.start()
+                yield joined(chunk)
 
-    core.run(lines(), core.no_plays(), core.seven(rows))
+    core.run(batches(), core.no_plays(), core.seven(rows))
     report(given, "liveroom, this checkout", meter.spent(), rows)

@@ -1,0 +1,242 @@
+"""Events as columns: a row of whole numbers each, names as hashes, and as an object only what is more than its row.
+
+A name's hash is its XXH64: two of a million names share one with a chance of 3 in 10^8.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import inspect
+
+from stream import events as e
+from stream import scanning
+from stream.errors import RejectedEvent
+from stream.loops import Ints
+from stream.names import hashed
+from stream.scanning import (
+    ABOUT,
+    COUNTS,
+    CURRENCY,
+    FALSE,
+    FLAGS,
+    KIND,
+    MORE,
+    N_COLUMNS,
+    NOTHING,
+    NULL,
+    STAMPED,
+    STRING,
+    TRUE,
+    UNREAD,
+    WHOLE,
+)
+from stream.waiting import ABOUT_PRODUCTS, BARE, CODE, COUNTING, KINDS, more_than_a_row
+
+
+class Raws(NamedTuple):
+    """Records as they lie in `data`: where the values are and the keys, each (n, 2), [start, end); -1 for none."""
+
+    data: bytes
+    values: Ints
+    keys: Ints
+
+    def value(self, place: int) -> bytes | None:
+        """The bytes of one value."""
+        return self._cut(self.values, place)
+
+    def key(self, place: int) -> bytes | None:
+        """The bytes of one key."""
+        return self._cut(self.keys, place)
+
+    def part(self, places: slice) -> "Raws":
+        """Some of them."""
+        return Raws(self.data, self.values[places], self.keys[places])
+
+    def _cut(self, spans: Ints, place: int) -> bytes | None:
+        start, end = spans[place].tolist()
+        return None if start < 0 else self.data[start:end]
+
+
+def joined(values: Sequence[bytes | None], keys: Sequence[bytes | None] | None = None) -> Raws:
+    """Records out of lists; without `keys` they lie under none."""
+    parts = [part for pair in zip(values, keys, strict=True) for part in pair] if keys is not None else [*values]
+    sizes = np.array([0 if part is None else len(part) for part in parts], np.int64)
+    ends = sizes.cumsum()
+    spans = np.stack([ends - sizes, ends], axis=1)
+    spans[[place for place, part in enumerate(parts) if part is None]] = -1
+    data = b"".join([part or b"" for part in parts]) + b"\n"
+    if keys is None:
+        return Raws(data, spans, np.full_like(spans, -1))
+    return Raws(data, spans[::2], spans[1::2])
+
+
+Refuse = Callable[[int, RejectedEvent], None]
+"""Told the place of what nobody can take, and why."""
+REFUSED = -2  # the kind of what was refused
+_TS_LIMIT = 2**63  # a time beyond it is mended like any that cannot be meant
+
+
+class Columns:
+    """Some events in log order: `rows` (n, N_COLUMNS), and the places, `more`, of those that are more than a row."""
+
+    __slots__ = ("_events", "_places", "_raws", "more", "rows")
+
+    def __init__(
+        self,
+        rows: Ints,
+        events: dict[int, e.RoomEvent],
+        raws: Raws | None,
+        places: Ints | None = None,
+        more: list[int] | None = None,
+    ) -> None:
+        """`places`: where among `events` and `raws` those of the rows are, if elsewhere."""
+        self.rows = rows
+        self.more: list[int] = (rows[:, FLAGS] & MORE).nonzero()[0].tolist() if more is None else more
+        self._events = events
+        self._raws = raws
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def event(self, place: int) -> e.RoomEvent:
+        """One of them whole."""
+        if self._places is not None:
+            place = int(self._places[place])
+        event = self._events.get(place)
+        if event is None:
+            assert self._raws is not None, "without records all events are here"
+            event = e.decode(self._raws.value(place))
+        return event
+
+    def part(self, places: Ints) -> "Columns":
+        """Those at some places, in this order."""
+        held = places if self._places is None else self._places[places]
+        return Columns(self.rows[places], self._events, self._raws, held)
+
+    def rooms(self) -> Iterator[tuple[Ints, "Columns"]]:
+        """The places of each room's events, and these, in the order of appearance; without those that were refused."""
+        order, ends = scanning.by_room(self.rows)
+        every, more, start = self.part(order), 0, 0
+        assert every._places is not None
+        for end in ends.tolist():
+            until = bisect_left(every.more, end, more)
+            if every.rows[start, KIND] != REFUSED:
+                rows, places = every.rows[start:end], every._places[start:end]
+                wider = [place - start for place in every.more[more:until]]
+                yield order[start:end], Columns(rows, self._events, self._raws, places, wider)
+            start, more = end, until
+
+
+def columns_of(events: Iterable[e.RoomEvent]) -> Columns:
+    """Events that are objects already."""
+    held = dict(enumerate(events))
+    rows = np.array([_row(event) for event in held.values()], np.int64).reshape(-1, N_COLUMNS)
+    return Columns(rows, held, None)
+
+
+def read(raws: Raws, refuse: Refuse) -> Columns:
+    """Records of `live.events`, each in the room that is its key, if it has one.
+
+    The kind of one that goes to `refuse` is REFUSED, and the rest of its row nothing.
+    """
+    rows = np.empty((len(raws.values), N_COLUMNS), np.int64)
+    events: dict[int, e.RoomEvent] = {}
+    data = np.frombuffer(raws.data, np.uint8)
+    scanning.scan(data, raws.values, raws.keys, _FIELDS, _TAGS, _RULES, rows)
+    kinds, flags = rows[:, KIND], rows[:, FLAGS]
+    for place in ((kinds == UNREAD) | (flags & MORE != 0)).nonzero()[0].tolist():
+        try:
+            event = events[place] = e.decode(raws.value(place), raws.key(place))
+        except RejectedEvent as fault:
+            rows[place] = 0
+            rows[place, KIND] = REFUSED
+            refuse(place, fault)
+            continue
+        if kinds[place] == UNREAD:
+            rows[place] = _row(event)
+        elif isinstance(event, e.MoneyEvent):
+            rows[place, CURRENCY] = hashed(event.currency)
+    return Columns(rows, events, raws)
+
+
+def _row(event: Any) -> tuple[int, ...]:
+    """An event as a row, as the scan makes it; here every event is at hand, whether it is more or not."""
+    kind, what = type(event), 1
+    if kind in ABOUT_PRODUCTS:
+        what = hashed(event.product)
+    elif kind in COUNTING:
+        what = event.count
+    flags = (STAMPED if event.stamped else 0) | (MORE if more_than_a_row(event) else 0)
+    return (
+        event.ts if -_TS_LIMIT <= event.ts < _TS_LIMIT else 0,
+        CODE[kind],
+        hashed(event.user),
+        what,
+        hashed(event.source),
+        hashed(event.id),
+        hashed(event.room),
+        flags,
+        hashed(event.currency) if kind in e.MONEY else 0,
+    )
+
+
+# --- what the scan goes by, read off the types
+
+_FIRST = ("type", "room", "ts", "id", "user", "source", "stamped", "count", "product")  # in the order of their numbers
+_SCANNED = BARE - e.MONEY | {e.ViewerJoin}  # the types whose fields are judged by the scan; others are decoded too
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_ANYTHING = NOTHING | STRING | WHOLE | NULL | TRUE | FALSE
+_ABSENT = NOTHING, _LEAST, _MOST
+
+
+@cache
+def _fields(kind: type) -> dict[str, inspect.Field]:
+    told = inspect.type_info(kind)
+    assert isinstance(told, inspect.StructType)
+    return {field.encode_name: field for field in told.fields}
+
+
+def _may(told: inspect.Type) -> tuple[int, int, int]:
+    """What may stand for a value of this type, as far as the scan can judge it, and the least and the most of it."""
+    match told:
+        case inspect.UnionType():  # of one sized type and None
+            mays = [_may(one) for one in told.types]
+            return sum(may for may, _, _ in mays), max(least for _, least, _ in mays), min(most for *_, most in mays)
+        case inspect.StrType():  # limits are of characters, each of up to four bytes
+            least = max(0, 4 * (told.min_length or 0) - 3)
+            return STRING, least, _MOST if told.max_length is None else told.max_length
+        case inspect.IntType():
+            return WHOLE, _LEAST if told.ge is None else told.ge, _MOST if told.le is None else told.le
+        case inspect.BoolType():
+            return TRUE | FALSE, _LEAST, _MOST
+        case inspect.NoneType():
+            return NULL, _LEAST, _MOST
+        case _:
+            return 0, _LEAST, _MOST
+
+
+def _rule(kind: type, name: str) -> tuple[int, int, int, int]:
+    """What may stand in a field of this type of event, the least and the most, and what of it is more than a row."""
+    if name == "type":
+        return STRING, 0, _MOST, 0 if kind in _SCANNED else STRING
+    field = _fields(kind).get(name)
+    if field is None or (kind not in _SCANNED and name not in _FIRST):
+        return _ANYTHING, _LEAST, _MOST, 0
+    if kind is e.ViewerJoin and name in ("from", "ref"):
+        return NOTHING | STRING | NULL, _LEAST, _MOST, STRING
+    may, least, most = _may(field.type)
+    return may | (0 if field.required else NOTHING), least, most, 0
+
+
+_NAMES = (*_FIRST, *sorted({name for kind in _SCANNED for name in _fields(kind) if name not in _FIRST}))
+_FIELDS = np.array([int.from_bytes(name.encode(), "little") for name in _NAMES])
+_TAGS = np.array([hashed(e.TAG_OF[kind]) for kind in KINDS])
+_MAY, _LOW, _HIGH, _MORE = np.moveaxis(
+    np.array([[_rule(kind, name) for name in _NAMES] for kind in KINDS]), 2, 0
+).copy()
+_FORM = np.array([ABOUT if kind in ABOUT_PRODUCTS else COUNTS if kind in COUNTING else 0 for kind in KINDS])
+_RULES = _MAY, _LOW, _HIGH, _MORE, _FORM
