@@ -46,6 +46,7 @@ PUT_TOGETHER = {
     "app": {"eventlog", "fetched", "outbox", "rooms", "topics", "transport"},  # the worker's parts
     "rooms": {"fetched", "heap", "outbox", "partition", "published", "shares", "ticks", "transport"},  # its parts
     "transport": {"fetched"},  # how records come out of the client
+    "fetched": {"layout"},  # how records lie in the bytes
     "partition": {"published"},  # what it remembers of a room
     "outbox": {"partition"},
     "shares": {"partition"},  # what a tick is

@@ -59,7 +59,8 @@ def batch(some: Log, start: int | None = None, highwater: int = 0) -> Batch:
     """Records as the transport hands them over."""
     offsets, arrivals, keys, values = zip(*some, strict=True)
     begin = some[0][0] if start is None else start
-    return Batch(begin, highwater, Records(joined(values, keys), np.array(offsets), np.array(arrivals)))
+    raws = joined(values, keys)
+    return Batch(begin, highwater, Records(raws.data, raws.keys, raws.values, np.array(offsets), np.array(arrivals)))
 
 
 def said(of: Rooms) -> list[Letter]:
