@@ -28,10 +28,10 @@ EVENTS, OTHER = TopicPartition("live.events", 0), TopicPartition("other", 0)
 LENGTH, MAGIC, CRC, ATTRIBUTES, DELTA, COUNT, RECORDS = 8, 16, 17, 21, 23, 57, 61  # where they stand in a batch
 APPEND_TIME, TRANSACTIONAL, CONTROL = 0x08, 0x10, 0x20
 # How records are compressed, by the number of a codec.
-ENCODED: dict[int, Any] = {0: bytes, 1: codec.gzip_encode}
-ENCODED |= {2: codec.snappy_encode} if codec.has_snappy() else {}
-ENCODED |= {3: codec.lz4_encode} if codec.has_lz4() else {}
-ENCODED |= {4: codec.zstd_encode} if codec.has_zstd() else {}
+ENCODED: dict[int, Any] = dict(
+    enumerate((bytes, codec.gzip_encode, codec.snappy_encode, codec.lz4_encode, codec.zstd_encode))
+)
+
 
 Row = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
 """A record to write: offset in its batch, ms, key, value, headers."""
