@@ -180,9 +180,8 @@ class RoomView:
         sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
         return Totals(sums, min(WINDOWS_S[window], elapsed_s), tally.known)
 
-    def line(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
-        """All numbers, and those of the products with something in their windows (or of every), but `without` these."""
-        products = self.products_alive(every_product)
+    def numbers(self) -> dict[str, Number]:
+        """All numbers by their keys; at half the cost of asking for each."""
         numbers = _NOTHING_KNOWN.copy()
         for window, planned in _PLANNED.items():
             totals = self.totals(window)
@@ -192,10 +191,15 @@ class RoomView:
                     numbers[key] = flat(sums, seconds)
         for name in PUBLISHED_WINDOWLESS:
             numbers[name] = self.number(name)
+        return numbers
+
+    def line(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
+        """All numbers, and those of the products with something in their windows (or of every), but `without` these."""
+        products = self.products_alive(every_product)
         return Line(
             self.room,
             self.at_ms,
-            numbers,
+            self.numbers(),
             self.product_lines([product for product in products if product not in without] if without else products),
             self.split_lines(),
             below(self.number, self._benchmarks, NOW, 1),

@@ -117,9 +117,7 @@ def seven(rows: list[Row]) -> Look:
 
 def every_number(state: RoomState) -> None:
     """Every number of the room."""
-    view = state.view()
-    for key in KEYS:
-        view.number(key)
+    state.view().numbers()
     state.drain()
 
 
