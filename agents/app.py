@@ -13,9 +13,9 @@ import faust
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # aiokafka ships no types
 from faust.types import TP
 
+from agents import fetched
 from agents import telemetry as tel
 from agents.eventlog import new_producer
-from agents.fetched import check_client
 from agents.outbox import Record
 from agents.rooms import Rooms
 from agents.settings import Settings, load_playbook
@@ -41,7 +41,8 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
     playbook = load_playbook(settings)
     store = Store(settings)
     telemetry = tel.Telemetry()
-    rehearse()  # half a second; some ten the first time on a machine
+    rehearse()  # half a second; some fifteen the first time on a machine
+    fetched.rehearse()
     try:
         await _check(settings, store)
         async with _producer(settings) as producer:
@@ -59,7 +60,7 @@ async def run(settings: Settings, stop: asyncio.Event, ready: Callable[[str], No
 
 async def _check(settings: Settings, store: Store) -> None:
     """The client library is one we know, the servers answer and the topics are as they must be."""
-    check_client()
+    fetched.check_client()
     try:
         await store.ping()
     except Exception as error:

@@ -81,7 +81,6 @@ def take_whole(fetcher: Fetcher, topic: str) -> None:
     if fetcher._isolation_level != READ_UNCOMMITTED:
         raise ValueError("only for a consumer that reads uncommitted records")
     fetching.MemoryRecords = Kept
-    rehearse()  # while nobody waits for us
     proceed = fetcher._proc_fetch_request
 
     async def proceed_whole(*request: Any) -> bool:

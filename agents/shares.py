@@ -41,4 +41,5 @@ def between_ticks(records: Raws, first: int) -> Iterator[slice]:
 def shared_out(records: Raws, bury: Bury) -> Iterator[Share]:
     """The records by room; what cannot be decoded, or lies under another room's key, goes to `bury`."""
     for places, events in read(records, bury).rooms():
-        yield Share(events.event(0).room, events, places)
+        key = records.key(int(places[0]))
+        yield Share(events.event(0).room if key is None else key.decode(), events, places)

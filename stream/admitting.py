@@ -11,11 +11,13 @@ from stream.loops import Ints
 TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY = range(9)  # as in stream.scanning
 STAMPED, MORE, TAKEN = 2, 1, 4  # the same
 NEW, REPEAT, LEFT_OUT = range(3)  # what becomes of a key
-FLOWS, ABOUT, MONEY = 1, 2, 4  # what a type is: it waits and nothing else; about a product; money
+FLOWS, OF_PRODUCT, MONEY = 1, 2, 4  # what a type is: it waits and nothing else; about a product; money
 # The standing of a door, which a flow goes on from and leaves.
-ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, DUPLICATES, STAMPED_N, FULL, AHEAD = range(13)
-N_STANDING = 13
-Seen = tuple[Ints, Ints, Ints, Ints]  # tables of keys: of this span, the one before, of this show's money, and before
+ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, DUPLICATES, STAMPED_N, FULL, LOOKED = range(13)
+AHEAD = 256  # events that are looked for together; a flow that ends soon has not looked far
+KeyTables = tuple[
+    Ints, Ints, Ints, Ints
+]  # tables of keys: of this span, the one before, of this show's money, and before
 Tables = tuple[Ints, Ints, Ints]  # of hashes and numbers: users, products, sources
 Terms = tuple[int, int, int, int, int, int, int, int, int, int]
 
@@ -24,7 +26,7 @@ Terms = tuple[int, int, int, int, int, int, int, int, int, int]
 def key_of(id_: int, source: int, kind: int) -> int:
     """What a message is remembered by: its id, source and type, all in one hash."""
     key = (id_ ^ (source + kind * 0x9E3779B97F4A7C1) * 0x5851F42D4C957F2D) * 0x2545F4914F6CDD1D
-    return key ^ key >> 29 or 1
+    return key ^ (key >> 29 & 0x7FFFFFFFF) or 1
 
 
 @compiled
@@ -99,12 +101,12 @@ def number_keys(table: Ints, numbered: Ints) -> None:
 
 
 @compiled
-def look_ahead(rows: Ints, start: int, seen: Seen, users: Ints) -> int:
-    """Look where events from place `start` on will be looked for: a machine fetches many places of tables at once, as
-    long as nothing depends on what is there.
+def look_ahead(rows: Ints, start: int, end: int, seen: KeyTables, users: Ints) -> int:
+    """Look where the events at places [start, end) will be looked for: a machine fetches many places of tables at once,
+    as long as nothing depends on what is there.
     """
     found = 0
-    for place in range(start, len(rows)):
+    for place in range(start, end):
         key, user = key_of(rows[place, ID], rows[place, SOURCE], rows[place, KIND]), rows[place, USER]
         found += seen[0][(key ^ key >> 32) & (len(seen[0]) - 1)] ^ seen[1][(key ^ key >> 32) & (len(seen[1]) - 1)]
         found += users[(user ^ user >> 32) & (len(users) - 1), 0]
@@ -136,7 +138,7 @@ def flow(
     held: Ints,
     terms: Terms,
     forms: Ints,
-    seen: Seen,
+    seen: KeyTables,
     tables: Tables,
     waits: Ints,
 ) -> int:
@@ -152,8 +154,11 @@ def flow(
     last, now, newest, due_ms = held[ARRIVED], held[NOW], held[NEWEST], held[DUE]
     ahead = newest - held[NEWEST_ARRIVED]  # of room time before arrivals; mostly below zero
     due_after_ms, limit_ms, place = lateness_ms + 1000, min(due_ms, span_end_ms), start
-    held[AHEAD] = look_ahead(rows, start, seen, users)
+    looked = start
     while place < len(rows) and now < limit_ms:
+        if place == looked:
+            looked = min(len(rows), place + AHEAD)
+            held[LOOKED] = look_ahead(rows, place, looked, seen, users)
         came = arrived[place]
         if came > last:
             if came + ahead > now:
@@ -171,7 +176,7 @@ def flow(
             source = number_of(sources, rows[place, SOURCE], 0)
             if not source and not full & 1:
                 break
-        if form & ABOUT:
+        if form & OF_PRODUCT:
             what = number_of(products, what, 0)
             if not what and not full & 2:
                 break

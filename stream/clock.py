@@ -5,6 +5,8 @@ So a recording replayed at any speed of 1 or more, or a source with a wrong cloc
 
 from collections.abc import Sequence
 
+LAST_MS = 4_102_444_800_000  # 2100-01-01: a record says when it came in any 63 bits
+
 
 class RoomClock:
     """Turns arrivals (whole ms, any order) into room time (whole ms, never falling).
@@ -24,7 +26,11 @@ class RoomClock:
         self.now_ms = 0
 
     def arrive(self, arrived_ms: int) -> None:
-        """Time has passed until `arrived_ms`; an earlier time than the last one changes nothing."""
+        """Time has passed until `arrived_ms`; an earlier time than the last one changes nothing.
+
+        A time beyond LAST_MS is taken as that.
+        """
+        arrived_ms = min(arrived_ms, LAST_MS)
         if arrived_ms > self.arrived_ms:
             self.arrived_ms = arrived_ms
             if self.newest_ms:

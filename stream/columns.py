@@ -1,6 +1,7 @@
 """Events as columns: a row of whole numbers each, names as hashes, and as an object only what is more than its row.
 
-A name's hash is its XXH64: two of a million names share one with a chance of 3 in 10^8.
+A name's hash is its XXH64: two of a million names share one with a chance of 3 in 10^8. Who may write is trusted not
+to look for such a pair.
 """
 
 from bisect import bisect_left
@@ -160,6 +161,8 @@ def read(raws: Raws, refuse: Refuse) -> Columns:
             rows[place] = _row(event)
         elif isinstance(event, e.MoneyEvent):
             rows[place, CURRENCY] = hashed(event.currency)
+            if not more_than_a_row(event):  # decoded for its currency alone
+                flags[place] &= ~MORE
     return Columns(rows, events, raws)
 
 
@@ -190,7 +193,6 @@ _FIRST = ("type", "room", "ts", "id", "user", "source", "stamped", "count", "pro
 _SCANNED = BARE - e.MONEY | {e.ViewerJoin}  # the types whose fields are judged by the scan; others are decoded too
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _ANYTHING = NOTHING | STRING | WHOLE | NULL | TRUE | FALSE
-_ABSENT = NOTHING, _LEAST, _MOST
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from stream import admitting, dedupe
 from stream import events as e
-from stream.admitting import ABOUT, FLAGS, FLOWS, MONEY, TAKEN
+from stream.admitting import FLAGS, FLOWS, MONEY, OF_PRODUCT, TAKEN
 from stream.clock import RoomClock
 from stream.columns import Columns
 from stream.currency import Currencies
@@ -22,7 +22,9 @@ _PRICED = e.MONEY | {e.RoomStart}
 _SINGLE = Desk.ARRIVES | {e.RoomStart}  # more happens at their arrival than that they wait
 _FORMS = np.array(
     [
-        (0 if kind in _SINGLE else FLOWS) | (ABOUT if kind in ABOUT_PRODUCTS else 0) | (MONEY if kind in e.MONEY else 0)
+        (0 if kind in _SINGLE else FLOWS)
+        | (OF_PRODUCT if kind in ABOUT_PRODUCTS else 0)
+        | (MONEY if kind in e.MONEY else 0)
         for kind in CODE
     ]
 )  # by code

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from stream.catalogue import Count, Id, Product, RundownItem, Text
+from stream.clock import LAST_MS
 from stream.errors import RejectedEvent
 
 MAX_EVENT_BYTES = 1_000_000  # a large catalogue fits; a video sent by mistake does not
 TS_MIN_MS = 978_307_200_000  # 2001-01-01: before it lie seconds, uptimes and zeros
-TS_MAX_MS = 4_102_444_800_000  # 2100-01-01
+TS_MAX_MS = LAST_MS
 AHEAD_MAX_MS = 5_000  # a source whose clock runs further ahead than this takes the arrival time
 
 Quantity = Annotated[int, Meta(ge=0, le=10**7)]

@@ -1,7 +1,6 @@
 """The loops that every event of a closing second passes: plain Python over arrays of whole numbers, compiled by Numba.
 
-All of them stand in this one module, with the constants they use: what was compiled once is kept on disk and made anew
-only when the file itself changes. Numba is loaded when the first of them is called, so call them by `loops.name`.
+They stand in one module, with the constants they use (see stream.compiling); call them by `loops.name`.
 Arrays are int64 but for `Seconds`, without gaps. A second of 0 is never.
 """
 
@@ -24,21 +23,14 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Seconds = NDArray[np.uint32]  # until 2106; there are many, and what is half as large is found sooner
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
-Seen = tuple[Seconds, Ints, int, Ints, Ints, int]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
+LastSeen = tuple[
+    Seconds, Ints, int, Ints, Ints, int
+]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
 Lines = tuple[int, int, int, int, int, int]
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
 
 
-# --- events that wait (stream.waiting.Waiting): `rows` (n, columns)
-
-
-@compiled
-def falls(rows: Ints) -> bool:
-    """Whether event time is not in order."""
-    for row in range(1, len(rows)):  # noqa: SIM110  # all() takes a generator, which is not compiled
-        if rows[row, TS] < rows[row - 1, TS]:
-            return True
-    return False
+# --- the rows of a second (stream.waiting.Moment): `rows` (n, columns)
 
 
 @compiled
@@ -110,7 +102,7 @@ def keep(kept: Ints, slot: int, totals: Ints, wanted: Flags) -> None:
 
 
 @compiled
-def see(seen: Seen, column: Ints, second: int, keys: Ints, marks: Ints) -> None:
+def see(seen: LastSeen, column: Ints, second: int, keys: Ints, marks: Ints) -> None:
     """Keys are seen in a second, whose sums gather in `column`, each in the series that its mark has bits for.
 
     One seen before leaves the second it was last seen in, unless that is a later one. Key 0 is nobody.
@@ -135,7 +127,7 @@ def see(seen: Seen, column: Ints, second: int, keys: Ints, marks: Ints) -> None:
 
 
 @compiled
-def see_users(seen: Seen, column: Ints, second: int, rows: Ints, marks: Ints) -> None:
+def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, marks: Ints) -> None:
     """As `see` for the users of rows, whose kind says by `marks` in which series."""
     keys, wanted = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for row in range(len(rows)):
@@ -144,7 +136,7 @@ def see_users(seen: Seen, column: Ints, second: int, rows: Ints, marks: Ints) ->
 
 
 @compiled
-def count_orders(seen: Seen, column: Ints, second: int, lines: Ints, series: Lines, rows: Ints, kind: int) -> int:
+def count_orders(seen: LastSeen, column: Ints, second: int, lines: Ints, series: Lines, rows: Ints, kind: int) -> int:
     """Order lines of a kind, in the order of its rows, whose users are put into them.
 
     `series` are those of pieces, amount, amount of lines with a user, lines without an order, orders, and of the orders

@@ -37,11 +37,6 @@ class Hashes:
         self.table: Ints = np.zeros((_FIRST_PLACES, 2), np.int64)
         self.full = False
 
-    def clear(self) -> None:
-        """Forget every name."""
-        self.full = False
-        self.learn(np.zeros(0, np.int64))
-
     def __len__(self) -> int:
         return self._count
 
@@ -80,8 +75,9 @@ class Hashes:
         return hashes
 
     def learn(self, hashes: Ints) -> None:
-        """Know these names and no others, by number from 1 on."""
+        """Know these names and no others, by number from 1 on; none was left out."""
         self._count = 0
+        self.full = False
         self.table = np.zeros((_FIRST_PLACES, 2), np.int64)
         self.make_room(len(hashes))
         admitting.number_keys(self.table, np.stack([hashes, np.arange(1, len(hashes) + 1)], axis=1))
@@ -114,9 +110,7 @@ class Names:
 
     def numbers(self, names: Sequence[str | None]) -> Ints:
         """The number of each name."""
-        if len(self.of) + len(names) > self.limit:
-            return np.array([self.number(name) for name in names], np.int64)
-        return np.fromiter(map(self.of.__getitem__, names), np.int64, len(names))
+        return np.array([self.number(name) for name in names], np.int64)
 
     def name(self, number: int) -> str | None:
         """The name of a number; for what is rare, or few."""
@@ -150,10 +144,6 @@ class HashedNames(Names):
         if number != NOBODY:
             self._tabulate()
         return number
-
-    def numbers(self, names: Sequence[str | None]) -> Ints:
-        """The number of each name."""
-        return np.array([self.number(name) for name in names], np.int64)
 
     def _learn(self, names: Iterable[str]) -> None:
         super()._learn(names)

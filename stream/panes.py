@@ -141,6 +141,8 @@ class Panes:
         for key in state["keys"]:
             self.place(key)
         places, held, amounts = map(from_plain, state["entries"])
+        if len(places) and not 0 <= places.min() <= places.max() < len(self.place_of) * self.n_series:
+            raise ValueError("an entry lies at a place that there is not")  # the loops trust that there is
         steps, seen = map(from_plain, state["pairs"])
         self.make_room(len(places), len(steps))
         added = np.stack([places, self.end_s - held, amounts, np.zeros_like(places)], axis=1)

@@ -1,11 +1,12 @@
 """A made-up minute through a room of its own, so that every loop is compiled before anyone waits for it.
 
-`python -m stream.rehearsal` does just that, where a machine is prepared: it takes some ten seconds the first time.
+`python -m stream.rehearsal` does just that, where a machine is prepared: it takes some fifteen seconds the first time.
 """
 
 import numpy as np
 
 from stream import events as e
+from stream import scanning
 from stream.columns import joined, read
 from stream.errors import RejectedEvent
 from stream.numbers import KEYS
@@ -37,6 +38,8 @@ def rehearse() -> None:
         events.append(e.Chat(room=state.room, ts=ts, id=f"t{second}", user="a", text="a"))
         for places, columns in read(joined([*map(e.encode, events)]), _never).rooms():
             state.apply_all(columns, np.full(len(places), ts))
+    record = joined([b"v"], [b"k"])
+    scanning.equal_to(np.frombuffer(record.data, np.uint8), record.keys, np.frombuffer(b"k", np.uint8))
     state.restore(state.snapshot())
     state.apply(e.ProductClick(room=state.room, ts=start_ms, id="late", user="b", product="p"), start_ms + 60_000)
     state.advance(start_ms + 120_000)

@@ -9,9 +9,11 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from stream import events as e
 from stream.catalogue import Product, RundownItem
+from stream.clock import LAST_MS
 from stream.columns import Columns
 from stream.desk import Desk
 from stream.entrance import Entrance
@@ -90,12 +92,8 @@ class RoomState:
 
         Raises RejectedEvent, with the room unharmed, when its time or currency cannot be meant.
         """
-        clock = self.clock
-        if arrived_ms > clock.arrived_ms:
-            clock.arrive(arrived_ms)
-        if clock.now_ms >= self._due_ms:
-            self._close_due()
-        admitted = self._entrance.admit(event)
+        self._move_on(arrived_ms)
+        clock, admitted = self.clock, self._entrance.admit(event)
         if admitted is None:
             return False
         ts, kind = admitted.ts, type(admitted)
@@ -117,14 +115,14 @@ class RoomState:
         Returns the places of those that could not be taken, each with its RejectedEvent, or with a fault of ours.
         """
         faults: list[tuple[int, Exception]] = []
-        place = 0
+        arrived, place = np.minimum(arrived, LAST_MS), 0
         while True:
-            place, self._due_ms = self._entrance.flow(
-                events, arrived, place, self.at_ms, self._due_ms, self.config.lateness_ms
-            )
-            if place == len(events):
-                return faults
             try:
+                place, self._due_ms = self._entrance.flow(
+                    events, arrived, place, self.at_ms, self._due_ms, self.config.lateness_ms
+                )
+                if place == len(events):
+                    return faults
                 if self._move_on(int(arrived[place])):
                     continue
                 self.apply(events.event(place), int(arrived[place]))
@@ -136,10 +134,10 @@ class RoomState:
         """An event arrives at `arrived_ms`: what has to happen before it comes in. Does anything?"""
         clock = self.clock
         clock.arrive(arrived_ms)
-        due = clock.now_ms >= self._due_ms
-        if due:
+        closed = self.closed
+        if clock.now_ms >= self._due_ms:
             self._close_due()
-        return self._entrance.seen.move_to(clock.now_ms // 1000) or due
+        return self._entrance.seen.move_to(clock.now_ms // 1000) or self.closed > closed
 
     def advance(self, now_ms: int) -> None:
         """Time has passed until `now_ms` (of the arrival clock); close what is due."""

@@ -29,7 +29,6 @@ _LINES: dict[type, Lines] = {
     e.OrderPaid: (s.UNITS_PAID, s.GMV_PAID, s.GMV_NAMED, s.NAMELESS_PAID, s.ORDERS_PAID, s.REFUNDS),
     e.OrderRefunded: (NONE, s.REFUNDED, NONE, s.NAMELESS_REFUNDED, s.REFUNDS, s.ORDERS_PAID),
 }
-_ORDERS = bits(CODE[kind] for kind in _LINES)
 _Line = e.OrderCreated | e.OrderPaid | e.OrderRefunded
 _WHO = {s.VIEWERS: None, s.CLICKERS: e.ProductClick, s.BUYERS: e.OrderPaid}  # of the splits' people; None: of any event
 
@@ -134,7 +133,7 @@ class Tally:
                 if kind in _LINES:
                     self._lines(kind, lists[kind], rows, column, second)
                 handler(lists[kind], second)
-        if column is not self.buckets.column and (came & _ORDERS or column.any()):
+        if column is not self.buckets.column and column.any():
             self.buckets.correct(second, column)
         self.splits.panes.settle()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stream import loops
-from stream.loops import SIZES, SPAN_S, Ints, Seconds, Seen
+from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
@@ -150,7 +150,7 @@ class Distinct:
                 self.last[series, :held] = before[series]
 
     @property
-    def state(self) -> Seen:
+    def state(self) -> LastSeen:
         """All of it, for loops."""
         buckets = self.buckets
         return self.last, self.count, self.first, buckets.ring, buckets.totals, buckets.end_s

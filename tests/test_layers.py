@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from stream import admitting, loops, scanning
+
 ROOT = Path(__file__).parents[1]
 LAYERS = ("stream", "agents", "dashboards")
 
@@ -233,3 +235,11 @@ def test_the_visible_top_level_is_the_one_agreed() -> None:
     made_here = {"build", "dist", "out", "liveroom.egg-info"}  # by builds and runs; git does not see them
 
     assert {p.name for p in ROOT.iterdir() if not p.name.startswith(".")} - made_here <= agreed
+
+
+def test_the_door_and_the_scan_mean_the_same() -> None:
+    """Columns and flags that two modules of loops state, since one may not know the other."""
+    names = ("TS", "KIND", "USER", "WHAT", "SOURCE", "ID", "ROOM", "FLAGS", "CURRENCY", "MORE", "STAMPED", "TAKEN")
+
+    assert {name: getattr(admitting, name) for name in names} == {name: getattr(scanning, name) for name in names}
+    assert [getattr(loops, name) for name in names[:5]] == [getattr(scanning, name) for name in names[:5]]

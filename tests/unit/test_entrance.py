@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream import dedupe
 from stream import events as e
+from stream.clock import LAST_MS
 from stream.columns import columns_of
 from stream.entrance import Entrance
 from stream.errors import RejectedEvent
@@ -82,7 +83,11 @@ KINDS: tuple[tuple[type, dict[str, Any]], ...] = (
     (e.Like, {}),
     (e.ViewerJoin, {"user": "u"}),
     (e.ViewerLeave, {"user": "u"}),
-    (e.Chat, {"text": "1"}),
+    (e.Chat, {"text": "1", "user": "v"}),
+    (e.ProductClick, {"product": "p", "user": "w"}),
+    (e.CartAdd, {"product": "q", "user": "x"}),
+    (e.ProductExpose, {"product": "r", "user": "u"}),
+    (e.OrderCancelled, {"order": "o"}),
     (e.StockLevel, {"product": "p", "available": 3}),
     (e.OrderPaid, {"amount": 100}),
     (e.OrderPaid, {"amount": 100, "currency": "EUR"}),
@@ -100,7 +105,7 @@ def scripts(draw: st.DrawFn) -> list[Arrival]:
     behind = st.sampled_from((0, 0, 3, 700, 2_500, 9_000, -40, -6_000, BEGIN_MS - 17, BEGIN_MS - 1))
     for _ in range(draw(st.integers(1, 60))):
         arrived_ms += draw(steps)
-        kind, particulars = draw(st.sampled_from(KINDS[:8] * 4 + KINDS))
+        kind, particulars = draw(st.sampled_from(KINDS[:12] * 4 + KINDS))
         head = {
             "room": "r",
             "ts": max(0, arrived_ms - draw(behind)),
@@ -188,6 +193,30 @@ def test_refused_money_leaves_no_trace() -> None:
     room = agree([*found, at(4), at(5)], 6)
 
     assert [*room._entrance.waiting.sources.of] == [None]
+
+
+def test_a_time_that_no_record_can_have_comes_to_an_end() -> None:
+    """Arrivals of 2^62 ms and beyond are taken as the last there is, alone and among others; what follows comes in."""
+    for odd_ms in (2**62, 5 * 10**18, 2**63 - 1, -(2**63)):
+        found = [at(n) for n in range(3)]
+        found += [(odd_ms, at(3)[1]), at(4), at(5_000), (odd_ms, at(6_000)[1]), at(7_000)]
+        room = agree(found, 8)
+        room.advance(odd_ms)
+
+        assert room.clock.arrived_ms <= LAST_MS
+        assert len(together(found, 3)[1]) == len(one_by_one(found)[1])
+
+
+def test_names_left_out_of_a_show_are_not_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the show that had too many users says so."""
+    monkeypatch.setattr("stream.waiting.USERS_MAX", 2)
+    found = [at(0), at(5_000), *(at(5_000 + n, kind=e.Chat, user=f"u{n}", text="1") for n in range(4))]
+    room = agree([*found, at(11_000)], 10)
+    assert room.tally.users.full
+    found += [at(11_000, kind=e.RoomStart), at(18_000), at(19_000, kind=e.Chat, user="u", text="1"), at(30_000)]
+    room = agree(found, 12)
+
+    assert (room.tally.users.full, len(room.tally.users)) == (False, 1)
 
 
 def test_a_show_that_begins_among_those_that_come_together_numbers_anew() -> None:

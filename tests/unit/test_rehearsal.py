@@ -3,18 +3,20 @@
 import re
 from pathlib import Path
 
+from agents import fetched, layout
 from stream import admitting, loops, scanning
 from stream.rehearsal import rehearse
 
-CORE = Path(__file__).parents[2] / "stream"
+PRODUCT = [path for layer in ("stream", "agents") for path in (Path(__file__).parents[2] / layer).glob("*.py")]
 
 
 def test_every_loop_that_is_called_is_compiled_beforehand() -> None:
     """No event waits for a compiler, not even the first of its kind."""
     rehearse()
-    for module in (loops, admitting, scanning):
+    fetched.rehearse()
+    for module in (loops, admitting, scanning, layout):
         call = re.compile(rf"\b{module.__name__.split('.')[1]}\.([a-z]\w*)\(")
-        called = {name for path in CORE.glob("*.py") for name in call.findall(path.read_text())}
+        called = {name for path in PRODUCT for name in call.findall(path.read_text())}
 
         assert len(called) > 1
         assert [name for name in sorted(called) if not getattr(module, name).signatures] == []

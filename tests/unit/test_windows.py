@@ -503,6 +503,18 @@ def held_in(panes: Panes) -> dict[tuple[int, int], int]:
     return held
 
 
+@pytest.mark.parametrize("place", [-1, 2, 10**6, 2**40])
+def test_panes_with_an_entry_that_lies_nowhere_are_refused(place: int) -> None:
+    """Loops would write there."""
+    panes = Panes(2)
+    panes.start(START)
+    panes.place("a")
+    state = panes.snapshot() | {"entries": [plain(ints(place)), plain(ints(1)), plain(ints(1))]}
+
+    with pytest.raises(ValueError, match="place that there is not"):
+        Panes(2).restore(through_msgpack(state))
+
+
 pane_steps = st.lists(
     st.tuples(
         st.sampled_from(EDGES),
