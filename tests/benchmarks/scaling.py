@@ -1,6 +1,6 @@
 """Whether the cost of an event stays flat: 1, 10 and 100 times the events, with one worker and with two.
 
-    python tests/benchmarks/scaling.py [--events 5000]
+    python tests/benchmarks/scaling.py [--events 20000]
 
 Each run is one of stream.py, with servers of its own. Two workers have two partitions, eight rooms each; on a machine
 with two cores they share these with the broker, so it is the CPU an event costs that tells, not the wall clock.
@@ -17,7 +17,7 @@ WORKERS = (1, 2)
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--events", type=int, default=5_000, help="of the smallest run")
+    options.add_argument("--events", type=int, default=20_000, help="of the smallest run")
     chosen = options.parse_args()
     rows, cost_us = [], {}
     for workers in WORKERS:
