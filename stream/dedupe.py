@@ -13,13 +13,12 @@ from stream import admitting
 from stream.admitting import LEFT_OUT, NEW, REPEAT
 from stream.events import MONEY, RoomEvent
 from stream.loops import Ints
-from stream.names import hashed
+from stream.names import FIRST_PLACES, hashed, places_for
 from stream.waiting import CODE
 from stream.windows import from_plain, plain
 
 DEDUPE_S = 120  # at the least; up to twice as long, since what is remembered goes by spans of this length
 KEYS_MAX = 1_000_000  # of each kind, 16 to 32 bytes each. Beyond it the oldest half is forgotten early
-_FIRST_PLACES = 16  # of a table of keys; it doubles, so that at most half are taken
 
 
 class Keys:
@@ -29,14 +28,12 @@ class Keys:
 
     def __init__(self) -> None:
         self.count = 0
-        self.places: Ints = np.zeros(_FIRST_PLACES, np.int64)
+        self.places: Ints = np.zeros(FIRST_PLACES, np.int64)
 
     def make_room(self, more: int) -> None:
         """For so many more."""
-        size = len(self.places)
-        if 2 * (self.count + more) > size:
-            while 2 * (self.count + more) > size:
-                size *= 2
+        size = places_for(self.count + more, len(self.places))
+        if size > len(self.places):
             before = self.places
             self.places = np.zeros(size, np.int64)
             admitting.add_keys(self.places, before)

@@ -12,7 +12,7 @@ from stream import admitting
 from stream.loops import Ints
 
 NOBODY = 0  # the number of no name
-_FIRST_PLACES = 16  # of a table of keys; it doubles, so that at most half are taken
+FIRST_PLACES = 16  # of a table of keys
 
 
 def hashed(name: str | None) -> int:
@@ -26,6 +26,17 @@ def hashed(name: str | None) -> int:
     return int.from_bytes(xxh64_digest(name.encode(errors="surrogatepass")), "big", signed=True) or 1
 
 
+def places_for(keys: int, places: int = FIRST_PLACES) -> int:
+    """How many places a table of so many keys needs, from `places` on: it doubles, and at most half are taken.
+
+    >>> places_for(8), places_for(9), places_for(1, 64)
+    (16, 32, 64)
+    """
+    while 2 * keys > places:
+        places *= 2
+    return places
+
+
 class Hashes:
     """Numbers for names known by their hashes alone, as `Names` gives them: many names, which nobody asks back."""
 
@@ -34,7 +45,7 @@ class Hashes:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._count = 0
-        self.table: Ints = np.zeros((_FIRST_PLACES, 2), np.int64)
+        self.table: Ints = np.zeros((FIRST_PLACES, 2), np.int64)
         self.full = False
 
     def __len__(self) -> int:
@@ -55,10 +66,8 @@ class Hashes:
 
     def make_room(self, more: int) -> None:
         """For so many more in `table` (places, 2), of hashes and numbers."""
-        size = len(self.table)
-        if 2 * (self._count + more) > size:
-            while 2 * (self._count + more) > size:
-                size *= 2
+        size = places_for(self._count + more, len(self.table))
+        if size > len(self.table):
             before = self.table
             self.table = np.zeros((size, 2), np.int64)
             admitting.number_keys(self.table, before)
@@ -78,7 +87,7 @@ class Hashes:
         """Know these names and no others, by number from 1 on; none was left out."""
         self._count = 0
         self.full = False
-        self.table = np.zeros((_FIRST_PLACES, 2), np.int64)
+        self.table = np.zeros((FIRST_PLACES, 2), np.int64)
         self.make_room(len(hashes))
         admitting.number_keys(self.table, np.stack([hashes, np.arange(1, len(hashes) + 1)], axis=1))
         self._count = len(hashes)
@@ -152,12 +161,9 @@ class HashedNames(Names):
 
     def _tabulate(self) -> None:
         """The newest name goes into the table; all of them, where that is too small."""
-        size = max(_FIRST_PLACES, len(self.table))
         if 2 * len(self.of) <= len(self.table):
             newest = next(reversed(self.of))
             admitting.number_of(self.table, hashed(newest), self.of[newest])
             return
-        while 2 * len(self.of) > size:
-            size *= 2
-        self.table = np.zeros((size, 2), np.int64)
+        self.table = np.zeros((places_for(len(self.of)), 2), np.int64)
         admitting.number_keys(self.table, np.array([(hashed(name), one) for name, one in self.of.items()], np.int64))
