@@ -10,16 +10,19 @@ from stream.loops import Ints
 
 TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY = range(9)  # as in stream.scanning
 STAMPED, MORE, TAKEN = 2, 1, 4  # the same
+FIRST = 8  # a flag as well: the first event about its product
 NEW, REPEAT, LEFT_OUT = range(3)  # what becomes of a key
 FLOWS, OF_PRODUCT, MONEY = 1, 2, 4  # what a type is: it waits and nothing else; about a product; money
 # The standing of a door, which a flow goes on from and leaves.
-ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, DUPLICATES, STAMPED_N, FULL, LOOKED = range(13)
+ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, PRODUCTS = range(10)
+DUPLICATES, STAMPED_N, FULL, LOOKED = range(10, 14)
+NONE = -1  # as in stream.loops
 AHEAD = 256  # events that are looked for together; a flow that ends soon has not looked far
 KeyTables = tuple[
     Ints, Ints, Ints, Ints
 ]  # tables of keys: of this span, the one before, of this show's money, and before
 Tables = tuple[Ints, Ints, Ints]  # of hashes and numbers: users, products, sources
-Terms = tuple[int, int, int, int, int, int, int, int, int, int]
+Terms = tuple[int, int, int, int, int, int, int, int, int, int, int]
 
 
 @compiled
@@ -114,6 +117,21 @@ def look_ahead(rows: Ints, start: int, end: int, seen: KeyTables, users: Ints) -
 
 
 @compiled
+def came_before(held: Ints, rows: Ints, place: int, form: int, seen: KeyTables, keys_max: int) -> int:
+    """An event comes: a message that is NEW or a REPEAT, and counted as such; or LEFT_OUT, without a trace."""
+    if not rows[place, ID]:
+        return NEW
+    key = key_of(rows[place, ID], rows[place, SOURCE], rows[place, KIND])
+    newer, older, count = (seen[2], seen[3], PAID) if form & MONEY else (seen[0], seen[1], RECENT)
+    said = remember(newer, older, key, held[count] < keys_max)
+    if said == NEW:
+        held[count] += 1
+    elif said == REPEAT:
+        held[DUPLICATES] += 1
+    return said
+
+
+@compiled
 def wait(held: Ints, waits: Ints, users: Ints, users_max: int, rows: Ints, place: int, what: int, source: int) -> None:
     """An event waits: its row with numbers for the names in it."""
     user, to = 0, held[WAITING]
@@ -145,12 +163,14 @@ def flow(
     """Let events in from place `start` on, as far as nothing more has to be done for one than to let it wait.
 
     `held` is the standing of the door. `terms`: the end of the span of ids, that of the closed seconds, the lateness,
-    how far ahead a time may be, how many keys are too many and how many users, the beginning of the newest show, the
+    how far ahead a time may be, how many keys are too many, users and products, the beginning of the newest show, the
     hashes of its currency and of the last show's, and whether sources (1) and products (2) may go without a number.
     `forms` says what types are; `waits` (n, 5) are the rows that wait. Returns the place of the first one not let in.
     """
-    span_end_ms, closed_ms, lateness_ms, ahead_max_ms, keys_max, users_max, show_ms, currency, before, full = terms
+    span_end_ms, closed_ms, lateness_ms, ahead_max_ms, keys_max, users_max, products_max = terms[:7]
+    show_ms, currency, before, full = terms[7:]
     users, products, sources = tables
+    products_max = min(products_max, len(products) // 2)
     last, now, newest, due_ms = held[ARRIVED], held[NOW], held[NEWEST], held[DUE]
     ahead = newest - held[NEWEST_ARRIVED]  # of room time before arrivals; mostly below zero
     due_after_ms, limit_ms, place = lateness_ms + 1000, min(due_ms, span_end_ms), start
@@ -178,20 +198,18 @@ def flow(
                 break
         if form & OF_PRODUCT:
             what = number_of(products, what, 0)
-            if not what and not full & 2:
+            if not what and held[PRODUCTS] == products_max and not full & 2:
                 break
+        new = came_before(held, rows, place, form, seen, keys_max)
+        if new == LEFT_OUT:
+            break
         place += 1
-        if rows[place - 1, ID]:
-            key = key_of(rows[place - 1, ID], rows[place - 1, SOURCE], rows[place - 1, KIND])
-            newer, older, count = (seen[2], seen[3], PAID) if form & MONEY else (seen[0], seen[1], RECENT)
-            said = remember(newer, older, key, held[count] < keys_max)
-            if said == REPEAT:
-                held[DUPLICATES] += 1
-                continue
-            if said == LEFT_OUT:
-                place -= 1
-                break
-            held[count] += 1
+        if new == REPEAT:
+            continue
+        if form & OF_PRODUCT and not what and held[PRODUCTS] < products_max:
+            held[PRODUCTS] += 1
+            what = number_of(products, rows[place - 1, WHAT], held[PRODUCTS])
+            rows[place - 1, FLAGS] |= FIRST
         wait(held, waits, users, users_max, rows, place - 1, what, source)
         if ts + due_after_ms < due_ms:  # nothing waited so early
             due_ms = ts // 1000 * 1000 + due_after_ms
@@ -204,8 +222,26 @@ def flow(
 
 
 @compiled
-def take_second(waits: Ints, n: int, second: int) -> Ints:
-    """Of the first `n` rows that wait, those of a second, by time, ties as they came; the others close up."""
+def said(rows: Ints) -> tuple[int, int, int]:
+    """The kinds of rows, and of those with a user, as bits; and the source of all, NONE where they differ."""
+    kinds = named = 0
+    source = rows[0, SOURCE] if len(rows) else NONE
+    for row in range(len(rows)):
+        bit = 1 << rows[row, KIND]
+        kinds |= bit
+        if rows[row, USER]:
+            named |= bit
+        if rows[row, SOURCE] != source:
+            source = NONE
+    return kinds, named, source
+
+
+@compiled
+def take_second(waits: Ints, n: int, second: int) -> tuple[Ints, tuple[int, int, int]]:
+    """Of the first `n` rows that wait, those of a second, by time, ties as they came; the others close up.
+
+    And of those what `said` says.
+    """
     left = 0
     counts = np.zeros(1001, np.int64)
     first_ms = second * 1000
@@ -227,4 +263,4 @@ def take_second(waits: Ints, n: int, second: int) -> Ints:
                 for column in range(5):
                     waits[left, column] = waits[row, column]
             left += 1
-    return taken
+    return taken, said(taken)

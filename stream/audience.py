@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from stream import loops, series
+from stream import series
 from stream.events import Shown, ViewerCount, shown_count
 from stream.kinds import JOIN, LEAVE
-from stream.loops import RETURN_MS, SHORT_S, Ints
+from stream.loops import RETURN_MS, SHORT_S, Ints, Visits
 from stream.windows import Buckets, from_plain, longer, plain, trimmed
 
 MASKED_FROM_EVENTS = 50
 MASKED_SHARE = 5  # one id with more than 1/5 of a source's events masks the source
-_SERIES = np.array([series.BEGAN, series.WATCH_MS, *(series.SHORT[limit_s] for limit_s in SHORT_S)])
+_SERIES = np.array([series.BEGAN, series.WATCH_MS, *(series.SHORT[limit_s] for limit_s in SHORT_S), JOIN, LEAVE])
 _FIRST_USERS = 16  # room made at first
 
 
@@ -48,20 +48,12 @@ class Sessions:
         """Users up to this number may come from now on."""
         self._here, self._left = longer(self._here, users), longer(self._left, users)
 
-    def take(self, rows: Ints) -> None:
-        """The joins and leaves among rows in the order of event time, of the second being closed or stragglers."""
+    @property
+    def state(self) -> Visits:
+        """All of it, for loops."""
         buckets = self.buckets
-        loops.come_and_go(
-            self._here,
-            self._left,
-            self._counts,
-            (buckets.ring, buckets.totals, buckets.show, buckets.column, buckets.end_s),
-            buckets.edge_s,
-            _SERIES,
-            rows,
-            JOIN,
-            LEAVE,
-        )
+        sums = buckets.ring, buckets.totals, buckets.show, buckets.column, buckets.end_s
+        return self._here, self._left, self._counts, sums, buckets.edge_s, _SERIES
 
     def second_begins(self) -> None:
         """The next second is being closed: everyone here stays for it unless they leave."""
@@ -145,17 +137,19 @@ class Online:
 class Masking:
     """Whether a source hides its users behind one id: more than a fifth of at least 50 events carry the same one."""
 
-    __slots__ = ("_counts", "events", "most")
+    __slots__ = ("by_user", "events", "most")
 
     def __init__(self) -> None:
-        self._counts: Ints = np.zeros(_FIRST_USERS, np.int64)
+        self.by_user: Ints = np.zeros(_FIRST_USERS, np.int64)
         self.events = 0
         self.most = 0
 
-    def take(self, rows: Ints, source: int, users: int) -> None:
-        """Rows of a source, and of others; there are so many users so far."""
-        self._counts = longer(self._counts, users)
-        events, most = loops.count_users(self._counts, rows, source)
+    def make_room(self, users: int) -> None:
+        """Users up to this number may be seen from now on."""
+        self.by_user = longer(self.by_user, users)
+
+    def saw(self, events: int, most: int) -> None:
+        """So many more events with a user; none of these users is in more than `most`, `by_user`."""
         self.events += events
         self.most = max(self.most, most)
 
@@ -166,9 +160,9 @@ class Masking:
 
     def snapshot(self) -> list[Any]:
         """The counts as plain data."""
-        return [plain(trimmed(self._counts)), self.events, self.most]
+        return [plain(trimmed(self.by_user)), self.events, self.most]
 
     def restore(self, state: list[Any]) -> None:
         """The counts as they stood when `state` was taken."""
-        self._counts = from_plain(state[0])
+        self.by_user = from_plain(state[0])
         self.events, self.most = state[1:]

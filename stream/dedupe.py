@@ -13,7 +13,7 @@ from stream import admitting
 from stream.admitting import LEFT_OUT, NEW, REPEAT
 from stream.events import MONEY, RoomEvent
 from stream.loops import Ints
-from stream.names import FIRST_PLACES, hashed, places_for
+from stream.names import hashed, places_for
 from stream.waiting import CODE
 from stream.windows import from_plain, plain
 
@@ -26,16 +26,15 @@ class Keys:
 
     __slots__ = ("count", "places")
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int = 0) -> None:
         self.count = 0
-        self.places: Ints = np.zeros(FIRST_PLACES, np.int64)
+        self.places: Ints = np.zeros(places_for(expected), np.int64)
 
     def make_room(self, more: int) -> None:
         """For so many more."""
-        size = places_for(self.count + more, len(self.places))
-        if size > len(self.places):
+        if 2 * (self.count + more) > len(self.places):
             before = self.places
-            self.places = np.zeros(size, np.int64)
+            self.places = np.zeros(places_for(self.count + more, len(before)), np.int64)
             admitting.add_keys(self.places, before)
 
     def remember(self, key: int, older: "Keys") -> int:
@@ -93,7 +92,7 @@ class Seen:
         if span == self._span:
             return False
         self.before = self.recent if span == self._span + 1 else Keys()
-        self.recent = Keys()
+        self.recent = Keys(self.before.count)  # probably as many again
         self._span = span
         return True
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from stream import admitting, dedupe
 from stream import events as e
-from stream.admitting import FLAGS, FLOWS, MONEY, OF_PRODUCT, TAKEN
+from stream.admitting import FIRST, FLAGS, FLOWS, MONEY, OF_PRODUCT, TAKEN
 from stream.clock import RoomClock
 from stream.columns import Columns
 from stream.currency import Currencies
@@ -67,31 +67,37 @@ class Entrance:
 
         Returns the place of the first one not taken: room time is at the end of the next second to be closed (or of the
         span of ids), or would be with its arrival, its second is closed (`closed_ms` is their end), its time must be
-        mended, it is the first of its source or product, or more happens than that it waits. Then when the next second
-        is due, `due_ms` or earlier.
+        mended, it is the first of its source, or of its product where there is no room for one, or more happens than
+        that it waits. Then when the next second is due, `due_ms` or earlier.
         """
         clock, waiting, seen = self.clock, self.waiting, self.seen
         if not clock.newest_ms or clock.now_ms >= min(due_ms, seen.end_ms):
             return start, due_ms
-        more = len(events) - start
+        more, users, products = len(events) - start, waiting.users, waiting.products
         waits = waiting.make_room(more)
-        waiting.users.make_room(more)
+        users.make_room(more)
         now = clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms
-        held = np.array([*now, waiting.count, seen.recent.count, seen.money.count, len(waiting.users), 0, 0, 0, 0])
+        held = np.array(
+            [*now, waiting.count, seen.recent.count, seen.money.count, len(users), len(products), 0, 0, 0, 0]
+        )
         terms = (
             *(seen.end_ms, max(e.TS_MIN_MS, closed_ms), lateness_ms, e.AHEAD_MAX_MS),
-            *(dedupe.KEYS_MAX // 2, waiting.users.limit, *self.currencies.terms),
-            waiting.sources.full | waiting.products.full << 1,
+            *(dedupe.KEYS_MAX // 2, users.limit, products.limit, *self.currencies.terms),
+            waiting.sources.full | products.full << 1,
         )
-        tables = waiting.users.table, waiting.products.table, waiting.sources.table
+        tables = users.table, products.table, waiting.sources.table
         place = int(admitting.flow(events.rows, arrived, start, held, terms, _FORMS, seen.places(more), tables, waits))
         told: list[int] = held.tolist()
         clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms, waiting.count = told[:6]
-        seen.recent.count, seen.money.count, users, duplicates, stamped, full, _ = told[6:]
-        waiting.users.grown(users)
-        waiting.users.full |= bool(full)
+        seen.recent.count, seen.money.count, numbered, named, duplicates, stamped, full, _ = told[6:]
+        users.grown(numbered)
+        users.full |= bool(full)
         self.duplicates += duplicates
         self.stamped += stamped
+        if named > len(products):
+            for at in (events.rows[start:place, FLAGS] & FIRST).nonzero()[0].tolist():
+                event: Any = events.event(start + at)
+                products.grown(event.product)
         for at in events.more:
             if start <= at < place and events.rows[at, FLAGS] & TAKEN:
                 waiting.keep(events.event(at))

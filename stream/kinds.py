@@ -32,7 +32,6 @@ _COUNTS_AS: dict[type, int] = {
     e.OrderCreated: mark(s.CREATORS),
     e.OrderPaid: mark(s.BUYERS),
 }
-MARKS = np.array([mark(s.VIEWERS) | _COUNTS_AS.get(kind, 0) for kind in KINDS])  # by code
 _ONE_EACH: dict[type, int] = {
     e.ViewerJoin: s.JOINS,
     e.ViewerLeave: s.LEAVES,
@@ -47,8 +46,10 @@ _ONE_EACH: dict[type, int] = {
     e.CartAdd: s.CARTS,
 }
 _COUNTS: dict[type, int] = {e.Like: s.LIKES, e.RoomExposure: s.EXPOSURES}
-# What an event adds to, by code: the series of one each, and that of what its row says.
-ADDS_TO = np.array([(_ONE_EACH.get(kind, NONE), _COUNTS.get(kind, NONE)) for kind in KINDS])
+COUNTS_IN = np.array(
+    [(_ONE_EACH.get(kind, NONE), _COUNTS.get(kind, NONE), mark(s.VIEWERS) | _COUNTS_AS.get(kind, 0)) for kind in KINDS]
+)
+"""By code what an event adds to: the series of one each, that of what its row says, and the mark of its user."""
 JOIN, LEAVE = CODE[e.ViewerJoin], CODE[e.ViewerLeave]
 
 

@@ -27,33 +27,51 @@ LastSeen = tuple[
     Seconds, Ints, int, Ints, Ints, int
 ]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
 Lines = tuple[int, int, int, int, int, int]
+Visits = tuple[Ints, Ints, Ints, Sums, int, Ints]  # of Sessions: here, left, counts; sums, edge_s; the series
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
+OnShelf = tuple[Held, Ints, Ints, Ints]  # of Shelf: its panes, the series by kind, places, touched
 
 
 # --- the rows of a second (stream.waiting.Moment): `rows` (n, columns)
 
 
 @compiled
-def add_up(rows: Ints, adds_to: Ints, column: Ints) -> tuple[int, int, int]:
-    """Add to `column` by the two series that `adds_to` has for the kind of each row: one, and what the row says.
+def count(
+    rows: Ints,
+    column: Ints,
+    second: int,
+    kinds: Ints,
+    people: LastSeen,
+    visits: Visits,
+    shelf: OnShelf,
+    by_user: Ints,
+    source: int,
+) -> tuple[bool, int, int]:
+    """All that rows of a second count in, in the order of event time: sums, people, sessions, products, and how often
+    each user of a source spoke, `by_user`.
 
-    Returns the kinds that came, and that came with a user, as bits; and the source of all rows, NONE where they differ.
+    `kinds` has for each kind the two series of `add_up` and the mark of `see_users`. There must be room everywhere.
+    Returns whether all products had a place, how many rows of the source have a user, and the most that one has.
     """
-    came = named = 0
-    source = rows[0, SOURCE] if len(rows) else NONE
+    add_up(rows, kinds, column)
+    see_users(people, column, second, rows, kinds)
+    come_and_go(visits, rows)
+    held, series, places, touched = shelf
+    complete = count_products(held, rows, series, places, touched, second)
+    spoke, most = count_users(by_user, rows, source)
+    return complete, spoke, most
+
+
+@compiled
+def add_up(rows: Ints, kinds: Ints, column: Ints) -> None:
+    """Add to `column` by the two series that `kinds` has for the kind of each row: one, and what the row says."""
     for row in range(len(rows)):
         kind = rows[row, KIND]
-        one, much = adds_to[kind, 0], adds_to[kind, 1]
+        one, much = kinds[kind, 0], kinds[kind, 1]
         if one != NONE:
             column[one] += 1
         if much != NONE:
             column[much] += rows[row, WHAT]
-        came |= 1 << kind
-        if rows[row, USER]:
-            named |= 1 << kind
-        if rows[row, SOURCE] != source:
-            source = NONE
-    return came, named, source
 
 
 # --- sums a second (stream.windows.Buckets): `ring` (series, SPAN_S), `totals` (windows, series), `column` (series)
@@ -87,6 +105,29 @@ def step(ring: Ints, totals: Ints, show: Ints, minute: Ints, column: Ints, end_s
             minute[series] += new
             column[series] = 0
     return some
+
+
+@compiled
+def between(ring: Ints, end_s: int, series: int, start_s: int, stop_s: int) -> int:
+    """The sum of a series over [start_s, stop_s), as far as it is held, `end_s` being the end of the newest second."""
+    start_s, stop_s, total = max(start_s, end_s - SPAN_S), min(stop_s, end_s), 0
+    at = start_s % SPAN_S
+    for _ in range(stop_s - start_s):
+        total += ring[series, at]
+        at += 1
+        if at == SPAN_S:
+            at = 0
+    return total
+
+
+@compiled
+def per_minute(ring: Ints, end_s: int, series: int, stop_s: int, minutes: int) -> Ints:
+    """As `between` over each of the minutes before `stop_s`, the oldest first."""
+    sums = np.empty(minutes, np.int64)
+    for minute in range(minutes):
+        start_s = stop_s - 60 * (minutes - minute)
+        sums[minute] = between(ring, end_s, series, start_s, start_s + 60)
+    return sums
 
 
 @compiled
@@ -127,11 +168,11 @@ def see(seen: LastSeen, column: Ints, second: int, keys: Ints, marks: Ints) -> N
 
 
 @compiled
-def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, marks: Ints) -> None:
-    """As `see` for the users of rows, whose kind says by `marks` in which series."""
+def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, kinds: Ints) -> None:
+    """As `see` for the users of rows, with the mark that `kinds` has for their kind."""
     keys, wanted = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for row in range(len(rows)):
-        keys[row], wanted[row] = rows[row, USER], marks[rows[row, KIND]]
+        keys[row], wanted[row] = rows[row, USER], kinds[rows[row, KIND], 2]
     see(seen, column, second, keys, wanted)
 
 
@@ -190,15 +231,14 @@ def watch(sums: Sums, edge_s: int, series: int, from_ms: int, sign: int) -> None
 
 
 @compiled
-def come_and_go(
-    here: Ints, left: Ints, counts: Ints, sums: Sums, edge_s: int, series: Ints, rows: Ints, join: int, leave: int
-) -> None:
-    """Of rows in the order of event time, those of the kinds `join` and `leave`.
+def come_and_go(visits: Visits, rows: Ints) -> None:
+    """Of rows in the order of event time, the joins and leaves.
 
-    `series` are those of BEGAN, WATCH_MS and each of SHORT_S; `counts` holds who is here, sessions begun, and joins
-    less leaves without a user.
+    `series` are those of BEGAN, WATCH_MS and each of SHORT_S, then the kinds of a join and of a leave; `counts` holds
+    who is here, sessions begun, and joins less leaves without a user.
     """
-    began, watched, end_s = series[0], series[1], sums[-1]
+    here, left, counts, sums, edge_s, series = visits
+    began, watched, join, leave, end_s = series[0], series[1], series[-2], series[-1], sums[-1]
     for place in range(len(rows)):
         user, ts, kind = rows[place, USER], rows[place, TS], rows[place, KIND]
         if kind != join and kind != leave:

@@ -66,10 +66,9 @@ class Hashes:
 
     def make_room(self, more: int) -> None:
         """For so many more in `table` (places, 2), of hashes and numbers."""
-        size = places_for(self._count + more, len(self.table))
-        if size > len(self.table):
+        if 2 * (self._count + more) > len(self.table):
             before = self.table
-            self.table = np.zeros((size, 2), np.int64)
+            self.table = np.zeros((places_for(self._count + more, len(before)), 2), np.int64)
             admitting.number_keys(self.table, before)
 
     def grown(self, count: int) -> None:
@@ -153,6 +152,10 @@ class HashedNames(Names):
         if number != NOBODY:
             self._tabulate()
         return number
+
+    def grown(self, name: str) -> None:
+        """This name has the next number by now, since `table` was added to."""
+        self.of[name]
 
     def _learn(self, names: Iterable[str]) -> None:
         super()._learn(names)

@@ -74,12 +74,6 @@ class Panes:
         """Add to a second before `end_s`; `shown` False leaves the show's sum."""
         self._added += (self.place(key) + series, second, amount, shown)
 
-    def count(self, rows: Ints, series: Ints, places: Ints, touched: Ints, second: int) -> bool:
-        """Rows about keys, at once, see `loops.count_products`; returns whether all had a place."""
-        self.make_room(3 * len(rows), len(rows))
-        complete: bool = loops.count_products(self.state, rows, series, places, touched, second)
-        return complete
-
     def settle(self) -> None:
         """Take in what was added since the last time."""
         if self._added:

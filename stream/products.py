@@ -19,7 +19,7 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
-from stream.loops import KIND, NONE, PRODUCT, WHAT, Ints, Lines
+from stream.loops import KIND, NONE, PRODUCT, WHAT, Ints, Lines, OnShelf
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.waiting import CODE, KINDS
@@ -195,15 +195,19 @@ class Shelf:
             self._places = np.concatenate([self._places, np.full(products + 1, NONE)])
             self._touched = longer(self._touched, len(self._places) - 1)
 
-    def count(self, rows: Ints, second: int) -> None:
-        """Those of rows that are about a product: shown, clicked or put into a cart."""
+    def make_room(self, rows: Ints) -> None:
+        """For rows of which some are about a product: shown, clicked or put into a cart."""
         if len(self.numbers) < len(self._names):
             self._make_room()
             about = rows[_SERIES[rows[:, KIND], 0] != NONE, WHAT]
             for number in dict.fromkeys(about[self._places[about] == NONE].tolist()):
                 self._new(str(self._names.name(number)), number)
-        if not self.panes.count(rows, _SERIES, self._places, self._touched, second):
-            self.full = True
+        self.panes.make_room(3 * len(rows), len(rows))
+
+    @property
+    def state(self) -> OnShelf:
+        """What is counted by product, for loops."""
+        return self.panes.state, _SERIES, self._places, self._touched
 
     @property
     def touched_s(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ from stream import events as e
 from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.kinds import ADDS_TO, JOIN, LEAVE, MARKS, WITH_USER, bits, mark
+from stream.kinds import COUNTS_IN, JOIN, WITH_USER, bits, mark
 from stream.loops import KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, TS, USER, Ints, Lines
 from stream.names import NOBODY, Names
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
@@ -21,7 +21,7 @@ from stream.waiting import ABOUT_CODES, CODE, KINDS, TOLD, USERS_MAX, Moment, Pa
 from stream.windows import Buckets, Distinct
 
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
-_JOINS, _COMES_AND_GOES, _ABOUT_PRODUCTS = bits([JOIN]), bits([JOIN, LEAVE]), bits(ABOUT_CODES)
+_JOINS, _ABOUT_PRODUCTS = bits([JOIN]), bits(ABOUT_CODES)
 # What lines of orders count in: pieces, amount, amount by buyers with an id, lines without an order, orders, and the
 # orders of the refund rate, whose other half they are.
 _LINES: dict[type, Lines] = {
@@ -51,6 +51,7 @@ class Tally:
         self.people = Distinct(s.PEOPLE[0], len(s.PEOPLE), self.buckets)
         self.orders = Distinct(s.ORDERS[0], len(s.ORDERS), self.buckets)
         self.sessions = Sessions(self.buckets)
+        self._users_max = 0  # the number up to which there is room for users
         self.online = Online(online_source)
         self.shelf = Shelf(waiting.products)
         self.splits = Splits()
@@ -89,6 +90,7 @@ class Tally:
         for distinct in (self.people, self.orders):
             distinct.clear()
         self.sessions.clear()
+        self._users_max = 0
         self.online.clear()
         self.masking, self._maskings = {}, {}
         self.known = Known()
@@ -109,25 +111,21 @@ class Tally:
     def take(self, moment: Moment, second: int) -> None:
         """Events of the second being closed, or a straggler of an earlier one."""
         rows, lists = moment.rows, _by_type(moment.pane) if moment.pane else {}
-        column = self.buckets.column_of(second)
-        came, named, source = loops.add_up(rows, ADDS_TO, column)
-        if came & ~self._familiar or named & ~self._named:
-            self._meet(came, named)
+        column, came, source = self.buckets.column_of(second), moment.kinds, moment.source
+        if came & ~self._familiar or moment.named & ~self._named:
+            self._meet(came, moment.named)
         if e.SceneStart in lists:
             self._scene(lists[e.SceneStart], second)
-        if named:
-            self._take_users(rows, column, second, source)
+        self._make_room(len(self.users))
+        if moment.named and self.splits.alive:
+            self._tell_splits(rows, second)
+        self._count_rows(moment, column, second)
         if source != NOBODY:
             self._take_sources(rows, source)
         if e.ProductPin in lists or e.ProductUnpin in lists:
             self._pins(moment.pane[TOLD])
         if came & _JOINS and self.splits.scene is not None:
             self.splits.joined_scene(second, int((rows[:, KIND] == JOIN).sum()))
-        if came & _COMES_AND_GOES:
-            self.sessions.make_room(len(self.users))
-            self.sessions.take(rows)
-        if came & _ABOUT_PRODUCTS:
-            self.shelf.count(rows, second)
         for kind, handler in self._handlers.items() if lists else ():
             if kind in lists:
                 if kind in _LINES:
@@ -148,15 +146,29 @@ class Tally:
         self._familiar |= came
         self._named |= named
 
-    def _take_users(self, rows: Ints, column: Ints, second: int, source: int) -> None:
-        """Who did something, of events of which some have a user; `source` is that of all, or NONE."""
-        people, users = self.people, len(self.users)
-        people.make_room(users)
-        if self.splits.alive:
-            self._tell_splits(rows, second)
-        loops.see_users(people.state, column, second, rows, MARKS)
-        for number in [source] if source != NONE else np.unique(rows[rows[:, USER] != NOBODY, SOURCE]).tolist():
-            self._masking_of(number).take(rows, number, users)
+    def _make_room(self, users: int) -> None:
+        """For users up to this number."""
+        if users >= self._users_max:
+            self._users_max = 2 * users
+            self.people.make_room(self._users_max)
+            self.sessions.make_room(self._users_max)
+
+    def _count_rows(self, moment: Moment, column: Ints, second: int) -> None:
+        """What the rows say alone; sums of the room gather in `column`."""
+        rows, users = moment.rows, len(self.users)
+        if moment.kinds & _ABOUT_PRODUCTS:
+            self.shelf.make_room(rows)
+        sources = [moment.source if moment.named else NOBODY]
+        if sources == [NONE]:
+            sources = np.unique(rows[rows[:, USER] != NOBODY, SOURCE]).tolist()
+        masking = self._masking_of(sources[0], users)
+        state = self.people.state, self.sessions.state, self.shelf.state, masking.by_user
+        complete, spoke, most = loops.count(rows, column, second, COUNTS_IN, *state, sources[0])
+        self.shelf.full |= not complete
+        masking.saw(spoke, most)
+        for number in sources[1:]:
+            masking = self._masking_of(number, users)
+            masking.saw(*loops.count_users(masking.by_user, rows, number))
 
     def _tell_splits(self, rows: Ints, second: int) -> None:
         """Whoever is seen later than before counts for the parts of the room they belong to."""
@@ -167,13 +179,15 @@ class Tally:
                 if before < second:
                     self.splits.seen(series, user, before, second)
 
-    def _masking_of(self, number: int) -> Masking:
+    def _masking_of(self, number: int, users: int) -> Masking:
+        """That of a source, with room for so many users."""
         masking = self._maskings.get(number)
         if masking is None:
             source = self._source_names.name(number)
             if source not in self.masking and len(self.masking) >= SOURCES_MAX:
                 source = None  # names beyond are judged together
             masking = self._maskings[number] = self.masking.setdefault(source, Masking())
+        masking.make_room(users)
         return masking
 
     def _take_sources(self, rows: Ints, source: int) -> None:
@@ -392,6 +406,7 @@ class Tally:
         self.shelf.restore(state["shelf"])
         self.sources.restore(state["sources"])
         self._maskings = {}
+        self._users_max = 0
         for source, counts in state["masking"]:
             self.masking[source] = Masking()
             self.masking[source].restore(counts)

@@ -50,19 +50,25 @@ def more_than_a_row(event: e.RoomEvent) -> bool:
 
 
 class Moment:
-    """Events of one second, or part of one: all as rows, in the order of event time, and those that are more."""
+    """Events of one second, or part of one: all as rows, in the order of event time, and those that are more.
 
-    __slots__ = ("pane", "rows")
+    `kinds` and `named` are bits of the types that came, and came with a user, `source` that of all of them, NONE where
+    they differ.
+    """
 
-    def __init__(self, rows: Ints, pane: Pane) -> None:
+    __slots__ = ("kinds", "named", "pane", "rows", "source")
+
+    def __init__(self, rows: Ints, pane: Pane, said: tuple[int, int, int] | None = None) -> None:
         self.rows = rows
         self.pane = pane
+        self.kinds, self.named, self.source = said or admitting.said(rows)
 
     def take_before(self, ts: int) -> "Moment":
         """Take what lies before `ts` out of it."""
         early = self.rows[:, TS] < ts
         earlier = Moment(self.rows[early], {})
         self.rows = self.rows[~early]
+        self.kinds, self.named, self.source = admitting.said(self.rows)
         for kind, events in self.pane.items():
             earlier.pane[kind] = [event for event in events if event.ts < ts]
             self.pane[kind] = [event for event in events if event.ts >= ts]
@@ -149,7 +155,7 @@ class Waiting:
         """The events of a second, which no longer wait; None where there are none."""
         if not self.count:
             return None
-        rows = admitting.take_second(self._held, self.count, second)
+        rows, said = admitting.take_second(self._held, self.count, second)
         if not len(rows):
             return None
         self.count -= len(rows)
@@ -157,7 +163,7 @@ class Waiting:
         for events in pane.values():
             if len(events) > 1:
                 events.sort(key=by_time)
-        return Moment(rows, pane)
+        return Moment(rows, pane, said)
 
     def forget(self, *others: Ints) -> None:
         """Forget the users and products but those that wait, or are in `others`; these rows get their new numbers."""

@@ -86,19 +86,12 @@ class Buckets:
 
     def between(self, series: int, start_s: int, end_s: int) -> int:
         """Sum over [start_s, end_s), as far as it is held."""
-        start_s = max(start_s, self.end_s - SPAN_S)
-        end_s = min(end_s, self.end_s)
-        if end_s <= start_s:
-            return 0
-        row = self.ring[series]
-        a, b = start_s % SPAN_S, (end_s - 1) % SPAN_S + 1
-        if a < b:
-            return int(row[a:b].sum())
-        return int(row[a:].sum() + row[:b].sum())
+        return int(loops.between(self.ring, self.end_s, series, start_s, end_s))
 
     def per_minute(self, series: int, end_s: int, minutes: int) -> list[int]:
         """Sums over the `minutes` minutes before `end_s`, oldest first."""
-        return [self.between(series, end_s - 60 * k, end_s - 60 * (k - 1)) for k in range(minutes, 0, -1)]
+        sums: list[int] = loops.per_minute(self.ring, self.end_s, series, end_s, minutes).tolist()
+        return sums
 
     def snapshot(self) -> dict[str, Any]:
         """Only what is not zero, as plain data."""

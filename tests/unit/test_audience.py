@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.events import Chat, RoomEvent, Shown, ViewerCount, ViewerJoin, ViewerLeave
@@ -78,7 +79,7 @@ class House:
                 events += [Chat(room="r", ts=ts, user="z", text="a"), kind(room="r", ts=ts, user=move.user)]
             rows = rows_of(self.waiting, events)
             self.sessions.make_room(len(self.waiting.users))
-            self.sessions.take(rows)
+            loops.come_and_go(self.sessions.state, rows)
 
     def again(self) -> "House":
         """The same house out of its snapshots, as msgpack."""
@@ -442,6 +443,12 @@ def test_a_restored_online_count_goes_on_the_same(
 # --- masking
 
 
+def hear(masking: Masking, rows: Ints, source: int, waiting: Waiting) -> None:
+    """Rows of a source, and of others."""
+    masking.make_room(len(waiting.users))
+    masking.saw(*loops.count_users(masking.by_user, rows, source))
+
+
 class Source:
     """A source and what is known of its ids, with rows as a room has them."""
 
@@ -454,7 +461,7 @@ class Source:
         for n in range(0, len(users), together):
             events = [Chat(room="r", ts=START_MS, user=user, text="a") for user in users[n : n + together]]
             rows = rows_of(self.waiting, events)
-            self.masking.take(rows, NOBODY, len(self.waiting.users))
+            hear(self.masking, rows, NOBODY, self.waiting)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +510,7 @@ def test_sources_are_judged_apart(told: list[tuple[str | None, str | None]], tog
     )
     for n in range(0, len(told), together):
         for name, one in masking.items():
-            one.take(rows[n : n + together], waiting.sources.number(name), len(waiting.users))
+            hear(one, rows[n : n + together], waiting.sources.number(name), waiting)
 
     for name, one in masking.items():
         users = [user for source, user in told if source == name and user is not None]

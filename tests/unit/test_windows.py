@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream import loops
+from stream import admitting, loops
 from stream.events import CartAdd, Chat, ProductClick
 from stream.kinds import bits
 from stream.loops import BUYER, KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, USER, WHAT, Ints
@@ -295,7 +295,7 @@ class Crowd:
             see(self.people, keys, marks, second)
         else:
             column = self.buckets.column_of(second)
-            by_kind = ints(0, 1, 2, 3)  # the mark of a kind of event is the kind's number here
+            by_kind = np.array([(NONE, NONE, kind) for kind in range(4)])  # the mark of a kind is its number here
             loops.see_users(self.people.state, column, second, rows_of(keys, marks), by_kind)
             gathered(self.buckets, column, second)
         self.held += [
@@ -388,11 +388,10 @@ def test_every_type_of_event_has_a_bit() -> None:
     chat = rows_of(ints(1), ints(CODE[Chat]))
     last = rows_of(ints(NOBODY), ints(len(KINDS) - 1))
     last[:, SOURCE] = 4
-    nothing = np.full((len(KINDS), 2), NONE)
 
-    assert loops.add_up(chat, nothing, ints()) == (bits([CODE[Chat]]), bits([CODE[Chat]]), NOBODY)
-    assert loops.add_up(last, nothing, ints()) == (bits([len(KINDS) - 1]), 0, 4)
-    assert loops.add_up(np.concatenate([chat, last]), nothing, ints())[2] == NONE
+    assert admitting.said(chat) == (bits([CODE[Chat]]), bits([CODE[Chat]]), NOBODY)
+    assert admitting.said(last) == (bits([len(KINDS) - 1]), 0, 4)
+    assert admitting.said(np.concatenate([chat, last]))[2] == NONE
     assert len(KINDS) <= 63
 
 
@@ -748,7 +747,8 @@ def test_rows_about_products_equal_brute_force(
         kinds, users, products = np.array(about, np.int64).reshape(-1, 3).T
         rows = rows_of(users, kinds)
         rows[:, WHAT] = products
-        panes.count(rows, COUNTS_IN, places, touched, second)
+        panes.make_room(3 * len(rows), len(rows))
+        loops.count_products(panes.state, rows, COUNTS_IN, places, touched, second)
         for kind, user, product in about:
             if kind and product not in (NOBODY, PLACELESS):
                 events.append((int(places[product]) + 2 * (kind - 1), user, second))
@@ -769,7 +769,7 @@ def test_rows_about_products_equal_brute_force(
 
 @given(st.lists(st.tuples(st.sampled_from((Chat, ProductClick, CartAdd)), st.integers(NOBODY, 6)), max_size=30))
 def test_products_appear_once_in_the_order_of_their_rows(about: list[tuple[type, int]]) -> None:
-    """Those that events are about, after what was known before; one without a number makes the shelf full."""
+    """Those that events are about, after what was known before; not all have a place if one has no number."""
     names = Names(6)
     names.numbers("abcdef")
     shelf = Shelf(names)
@@ -778,11 +778,13 @@ def test_products_appear_once_in_the_order_of_their_rows(about: list[tuple[type,
     shelf.known("c")
     rows = rows_of(np.zeros(len(about), np.int64), ints(*(CODE[kind] for kind, _ in about)))
     rows[:, WHAT] = [product for _, product in about]
-    shelf.count(rows, START)
+    shelf.make_room(rows)
+    held, *told_by = shelf.state
+    complete = loops.count_products(held, rows, *told_by, START)
 
     told = [product for kind, product in about if kind is not Chat]
     assert [*shelf.numbers.items()] == [*dict.fromkeys([("c", 3), *(("?abcdef"[n], n) for n in told if n != NOBODY)])]
-    assert shelf.full == (NOBODY in told)
+    assert complete == (NOBODY not in told)
 
 
 ORDER_ALONE = (NONE, NONE, NONE, 1, NONE, NONE)  # of a line only its order counts, in the second series
