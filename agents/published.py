@@ -7,19 +7,21 @@ from xxhash import xxh3_64_intdigest
 
 from agents.store import number_fields, other_fields
 from stream.numbers import Known, Number
+from stream.tables import Table
 from stream.view import RoomView
 
 
 class Standing(NamedTuple):
     """As written: the room's numbers, a digest of each other field, and of what each product's line was made of."""
 
-    numbers: Mapping[str, Number]
+    table: Table | None
+    windowless: Mapping[str, Number]
     digests: Mapping[str, int]
     marks: Mapping[str, int]
     known: Known | None
 
 
-NOTHING = Standing({}, {}, {}, None)
+NOTHING = Standing(None, {}, {}, {}, None)
 
 
 class Change(NamedTuple):
@@ -39,14 +41,15 @@ def change(before: Standing, view: RoomView) -> Change:
         for product, mark in marks.items()
         if known is before.known and before.marks.get(product) == mark
     }
-    line = view.line(without=same)
-    held = before.numbers  # whether a number is an int or a float depends on its key alone: equal is the same text
-    fields = number_fields({key: number for key, number in line.numbers.items() if held.get(key) != number})
-    others = other_fields(line)
+    table, windowless, held = view.table(), view.windowless(), before.windowless
+    numbers = {key: view.number(key) for key in table.changed(before.table)}
+    # whether a number is an int or a float depends on its key alone: equal is the same text
+    fields = number_fields(numbers | {key: one for key, one in windowless.items() if held.get(key) != one})
+    others = other_fields(view.beside(without=same))
     digests = {f"p:{product}": digest for product, digest in same.items()}
     for name, value in others.items():
         digests[name] = digest = xxh3_64_intdigest(value)
         if before.digests.get(name) != digest:
             fields[name] = value
     gone = None if before is NOTHING else [name for name in before.digests if name not in digests]
-    return Change(fields, gone, Standing(line.numbers, digests, marks, known))
+    return Change(fields, gone, Standing(table, windowless, digests, marks, known))

@@ -36,7 +36,8 @@ class Decision:
         memory = self.memory
         live = memory.show_ms is not None and not (memory.paused or memory.ended)
         for rank, plays in self.voice.book.ranked:
-            self._release(rank)
+            if memory.board.held:
+                self._release(rank)
             if live:
                 for play in plays:
                     self._consider(play)

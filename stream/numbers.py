@@ -191,10 +191,7 @@ def needs_of(make: Make) -> tuple[str, ...]:
 
 def views(totals: Totals) -> Number:
     """The rise of the platform's count of visits where it is sent (readers lose joins), else joins."""
-    known = totals.known
-    if known.visits:
-        return Number(totals.sums[s.VIEW_RISE], known.status(("viewer.count",)))
-    return joins(totals)
+    return rise(totals) if totals.known.visits else joins(totals)
 
 
 def dwell(totals: Totals) -> Number:
@@ -216,13 +213,16 @@ def dwell(totals: Totals) -> Number:
 
 def online_mean(totals: Totals) -> Number:
     """Mean of online over the seconds in which it is known."""
-    known, seconds = totals.known, totals.sums[s.ONLINE_KNOWN]
+    seconds = totals.sums[s.ONLINE_KNOWN]
     if not seconds:
         return MISSING
+    return Number(totals.sums[s.ONLINE] / seconds, online_status(totals.known), totals.sums[s.ONLINE], seconds)
+
+
+def online_status(known: Known) -> Status:
+    """Of people online, by the second."""
     status = known.status(("viewer.count", "viewer.leave"))
-    if not known.readable:
-        status = worst(status, "estimated")
-    return Number(totals.sums[s.ONLINE] / seconds, status, totals.sums[s.ONLINE], seconds)
+    return status if known.readable else worst(status, "estimated")
 
 
 def chat_density(totals: Totals) -> Number:
@@ -245,6 +245,7 @@ def net_ad(totals: Totals) -> Number:
 
 
 joins = counted(("viewer.join",), s.JOINS)
+rise = counted(("viewer.count",), s.VIEW_RISE)
 viewers = people((USER,), s.VIEWERS)
 chats = counted(("chat",), s.CHATS)
 exposed = people(("product.expose",), s.EXPOSED)

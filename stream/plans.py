@@ -8,29 +8,40 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from stream import numbers as n
 from stream import series as s
-from stream.numbers import (
-    MISSING,
-    Counted,
-    Known,
-    Make,
-    Number,
-    People,
-    PerMinute,
-    Ratio,
-    Status,
-    Totals,
-    joins,
-    views,
-    worst,
-)
+from stream.numbers import MISSING, Counted, Known, Make, Number, People, PerMinute, Ratio, Status, worst
+from stream.quotients import NOTHING, ONE, SECONDS
 
 PLANS_KEPT = 512  # a plan is some kB; rooms of a shop differ little in what they know
 
 Flat = Callable[[list[int], int], Number]
 """The number over one window, of its sums and its length so far in seconds."""
-Plan = Mapping[str, Flat]
-"""By key, in the order of the definitions; what is missing whatever the sums has none."""
+
+
+class Cell(NamedTuple):
+    """A number as what is done with the row of a window: its sums, then its length in SECONDS, NOTHING (0) and ONE.
+
+    It is (plus + also - less) x factor / (divisor x (below + beside)), or what stands above where nothing is `below`;
+    missing where `unless` is 0. All but `status`, `factor` and `divisor` are places of the row.
+    """
+
+    status: Status
+    plus: int
+    also: int = NOTHING
+    less: int = NOTHING
+    below: int | None = None
+    beside: int = NOTHING
+    factor: int = 1
+    divisor: int = 1
+    unless: int = ONE
+
+
+class Plan(NamedTuple):
+    """By key, in the order of the definitions, without those that are missing whatever the sums."""
+
+    cells: Mapping[str, Cell]
+    flats: Mapping[str, Flat]
 
 
 class Planned:
@@ -42,7 +53,11 @@ class Planned:
         self.makes = tuple(makes)
         self.show = show
 
-    def of(self, known: Known) -> Plan:
+    def of(self, known: Known) -> Mapping[str, Flat]:
+        """How to make each number for what is known."""
+        return self.plan(known).flats
+
+    def plan(self, known: Known) -> Plan:
         """The plan for what is known."""
         held: dict[Any, Plan] = known.__dict__
         try:
@@ -54,70 +69,95 @@ class Planned:
 
 @lru_cache(PLANS_KEPT)
 def _plan(planned: Planned, known: Known) -> Plan:
-    flats = ((key, _flat(make, known, planned.show)) for key, make in planned.makes)
-    return {key: flat for key, flat in flats if flat is not None}
+    found = ((key, _cell(make, known, planned.show)) for key, make in planned.makes)
+    cells = {key: cell for key, cell in found if cell is not None}
+    return Plan(cells, {key: _flat(cell) for key, cell in cells.items()})
 
 
-class _Sum(NamedTuple):
-    status: Status
-    series: tuple[int, ...]
-
-
-def _summed(make: Make, known: Known, show: bool) -> _Sum | None:
-    """A number that is a sum of series with a status known beforehand; None where it is not made so."""
+def _cell(make: Make, known: Known, show: bool) -> Cell | None:
+    """How a number is made; None where it is missing whatever the sums."""
     match make:
         case Counted():
-            return _Sum(known.status(make.needs), make.series)
+            return _sum(known.status(make.needs), *make.series)
         case People():
             status = "missing" if known.masked else known.status(make.needs)
             if status != "missing" and show and make.series in known.full:
                 status = worst(status, "estimated")
-            return _Sum(status, (make.series,))
-    if make is views and not known.visits:
-        return _summed(joins, known, show)
-    if make is views and "viewer.count" in known.seen:
-        return _Sum(known.status(("viewer.count",)), (s.VIEW_RISE,))
-    return None
-
-
-def _flat(make: Make, known: Known, show: bool) -> Flat | None:
-    """How to make a number from the sums alone; None where it is missing."""
-    sums = _parts(make, known, show)
-    if any(part is not None and part.status == "missing" for part in sums):
-        return None
-    match make, sums:
-        case Ratio(factor=factor), (_Sum(above, (i,)), _Sum(below, (j,))):
-            return _ratio(i, j, factor, worst(above, below))
-        case PerMinute(), (_Sum(status, (i,)),):
-            return _per_minute(i, status)
-        case _, (_Sum(status, (i,)),):
-            return lambda sums, seconds: Number(sums[i], status)
-        case _, (_Sum(status, (i, j)),):
-            return lambda sums, seconds: Number(sums[i] + sums[j], status)
-    return lambda sums, seconds: make(Totals(sums, seconds, known, show))
-
-
-def _parts(make: Make, known: Known, show: bool) -> tuple[_Sum | None, ...]:
-    """The sums that a number is made of, or is."""
-    match make:
+            return _sum(status, make.series)
         case Ratio():
-            return _summed(make.num, known, show), _summed(make.den, known, show)
+            return _over(_cell(make.num, known, show), _cell(make.den, known, show), make.factor)
         case PerMinute():
-            return (_summed(make.count, known, show),)
-    return (_summed(make, known, show),)
+            count = _cell(make.count, known, show)
+            return count and count._replace(below=SECONDS, factor=60, unless=SECONDS)
+    if make is n.views:
+        return _cell(n.rise if known.visits else n.joins, known, show)
+    if make is n.net_ad:
+        gross = _cell(n.gmv_ad, known, show)
+        return gross and gross._replace(less=s.REFUNDED_AD)
+    if make is n.dwell:
+        return _dwell(known)
+    if make is n.chat_density:
+        chats = _cell(n.chats, known, show)
+        status = n.online_status(known)
+        return chats and Cell(
+            worst(chats.status, status), chats.plus, below=s.ONLINE, factor=6_000, unless=s.ONLINE_KNOWN
+        )
+    raise TypeError(f"no plan is known for {make}")
+
+
+def _sum(status: Status, first: int, second: int = NOTHING) -> Cell | None:
+    return None if status == "missing" else Cell(status, first, second)
+
+
+def _over(above: Cell | None, below: Cell | None, factor: int) -> Cell | None:
+    if above is None or below is None:
+        return None
+    status = worst(above.status, below.status)
+    return above._replace(status=status, below=below.plus, beside=below.also, factor=factor)
+
+
+def _dwell(known: Known) -> Cell | None:
+    if "viewer.leave" in known.seen and not known.masked:
+        status = known.status(("viewer.join", "viewer.leave"))
+        return Cell(status, s.WATCH_MS, below=s.VIEWERS, divisor=1_000)
+    if "viewer.join" not in known.seen:
+        return None
+    status = worst("estimated", n.online_status(known), known.status(("viewer.join",)))
+    return Cell(status, s.ONLINE, below=s.JOINS, unless=s.ONLINE_KNOWN)
+
+
+def _flat(cell: Cell) -> Flat:
+    """The number that a cell says; the forms that come most cost least."""
+    status, plus, also, less, below, beside, factor, divisor, unless = cell
+    plain = less == NOTHING and unless == ONE
+    if plain and below is None:
+        if also == NOTHING:
+            return lambda sums, seconds: Number(sums[plus], status)
+        return lambda sums, seconds: Number(sums[plus] + sums[also], status)
+    if plain and also == beside == NOTHING and divisor == 1 and below != SECONDS:
+        assert below is not None
+        return _ratio(plus, below, factor, status)
+
+    def number(sums: list[int], seconds: int) -> Number:
+        row = [*sums, seconds, 0, 1]
+        if not row[unless]:
+            return MISSING
+        above = row[plus] + row[also] - row[less]
+        if below is None:
+            return Number(above, status)
+        under = row[below] + row[beside]
+        return Number(factor * above / (divisor * under), status, above, under) if under else _undivided(above)
+
+    return number
 
 
 def _ratio(i: int, j: int, factor: int, status: Status) -> Flat:
     def ratio(sums: list[int], seconds: int) -> Number:
         above, below = sums[i], sums[j]
-        return Number(factor * above / below, status, above, below) if below else Number(None, "missing", above, 0)
+        return Number(factor * above / below, status, above, below) if below else _undivided(above)
 
     return ratio
 
 
-def _per_minute(i: int, status: Status) -> Flat:
-    def per_minute(sums: list[int], seconds: int) -> Number:
-        count = sums[i]
-        return Number(60 * count / seconds, status, count, seconds) if seconds > 0 else MISSING
-
-    return per_minute
+def _undivided(above: int) -> Number:
+    return Number(None, "missing", above, 0)

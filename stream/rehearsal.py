@@ -35,7 +35,7 @@ def rehearse() -> None:
                 returning=True,
             ),
         ]
-        events.append(e.Chat(room=state.room, ts=ts, id=f"t{second}", user="a", text="a"))
+        events.append(e.Chat(room=state.room, ts=ts, id=f"t{second}", user="a", text="a", source="s"))
         for places, columns in read(joined([*map(e.encode, events)]), _never).rooms():
             state.apply_all(columns, np.full(len(places), ts))
     record = joined([b"v"], [b"k"])
@@ -43,6 +43,10 @@ def rehearse() -> None:
     state.restore(state.snapshot())
     state.apply(e.ProductClick(room=state.room, ts=start_ms, id="late", user="b", product="p"), start_ms + 60_000)
     state.advance(start_ms + 120_000)
+    view = state.view()
+    view.table()
+    view.number("joins_median_10m")
+    view.number("organic_joins_3m")
 
 
 def _never(place: int, fault: RejectedEvent) -> None:

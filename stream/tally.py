@@ -361,11 +361,11 @@ class Tally:
 
     # --- totals
 
-    def show_sums(self) -> list[int]:
+    def show_sums(self) -> Ints:
         """The sums of the whole show, distinct counts as the number of keys ever seen."""
-        sums: list[int] = self.buckets.show.tolist()
+        sums = self.buckets.show.copy()
         for distinct in (self.people, self.orders):
-            sums[distinct.first : distinct.first + len(distinct.count)] = distinct.count.tolist()
+            sums[distinct.first : distinct.first + len(distinct.count)] = distinct.count
         if self.online.total is not None:
             sums[s.VIEW_RISE] = self.online.total
         return sums

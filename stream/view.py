@@ -9,11 +9,13 @@ from stream import loops
 from stream import series as s
 from stream.baseline import fall_z, usual
 from stream.catalogue import Product, RundownItem
+from stream.loops import Ints
 from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
-from stream.plans import Planned
+from stream.quotients import ONE, SECONDS
 from stream.shelf_numbers import ProductView
 from stream.sources import Silence
 from stream.split_numbers import part_line
+from stream.tables import PLANNED, Table, table_of
 from stream.tally import Tally
 from stream.windows import WINDOWS_S
 from stream.worst import BENCHMARKS, NOW, Worst, below
@@ -21,6 +23,7 @@ from stream.worst import BENCHMARKS, NOW, Worst, below
 COHORT_MIN = 20  # a share of fewer viewers is noise
 COHORT_S = 120  # a retention cohort is two minutes of joins
 PREVIOUS_S = 600
+FOREVER_S = 1 << 40
 _IN_NUMBERS = np.array([one not in (s.LIKE_MESSAGES, s.BEGAN, *s.SHORT.values()) for one in range(s.N_SERIES)])
 _ROW = {window: row for row, window in enumerate(WINDOWS_S)}
 
@@ -72,15 +75,15 @@ class Before:
             while len(self._known) > 1 and self._known[1][0] <= end_s - PREVIOUS_S:
                 del self._known[0]
 
-    def totals(self, end_s: int) -> Totals | None:
-        """The 10-minute sums of the line at `end_s` - 600; None before there was one."""
+    def line(self, end_s: int) -> tuple[Ints, int, Known] | None:
+        """The 10-minute sums of the line at `end_s` - 600, its length in seconds and what was known; None before it."""
         then_s = end_s - PREVIOUS_S
         if then_s <= self.start_s or not self._known:
             return None
         known = next((known for from_s, known, _ in reversed(self._known) if from_s <= then_s), None)
         if known is None:
             return None
-        return Totals(self._sums[:, then_s % (PREVIOUS_S + 1)].tolist(), min(PREVIOUS_S, then_s - self.start_s), known)
+        return self._sums[:, then_s % (PREVIOUS_S + 1)], min(PREVIOUS_S, then_s - self.start_s), known
 
     def snapshot(self) -> list[object]:
         """What is remembered as plain data."""
@@ -161,7 +164,7 @@ class RoomView:
 
     def _windowed(self, name: str, window: str) -> Number:
         totals = self.totals(window)
-        flat = None if totals is None else _PLANNED[window].of(totals.known).get(name)
+        flat = None if totals is None else PLANNED[window].of(totals.known).get(name)
         return MISSING if totals is None or flat is None else flat(totals.sums, totals.seconds)
 
     def totals(self, window: str) -> Totals | None:
@@ -174,32 +177,51 @@ class RoomView:
         tally, end_s = self._tally, self._tally.buckets.end_s
         elapsed_s = end_s - self._before.start_s
         if window == "prev10m":
-            return self._before.totals(end_s)
+            before = self._before.line(end_s)
+            return before and Totals(before[0].tolist(), *before[1:])
         if window == "show":
-            return Totals(tally.show_sums(), elapsed_s, tally.known, True)
+            return Totals(tally.show_sums().tolist(), elapsed_s, tally.known, True)
         sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
         return Totals(sums, min(WINDOWS_S[window], elapsed_s), tally.known)
 
     def numbers(self) -> dict[str, Number]:
         """All numbers by their keys; at half the cost of asking for each."""
         numbers = _NOTHING_KNOWN.copy()
-        for window, planned in _PLANNED.items():
+        for window, planned in PLANNED.items():
             totals = self.totals(window)
             if totals is not None:
                 sums, seconds = totals.sums, totals.seconds
                 for key, flat in planned.of(totals.known).items():
                     numbers[key] = flat(sums, seconds)
-        for name in PUBLISHED_WINDOWLESS:
-            numbers[name] = self.number(name)
-        return numbers
+        return numbers | self.windowless()
 
-    def line(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
-        """All numbers, and those of the products with something in their windows (or of every), but `without` these."""
+    def windowless(self) -> dict[str, Number]:
+        """The numbers of no window, by their keys."""
+        return {name: self.number(name) for name in PUBLISHED_WINDOWLESS}
+
+    def table(self) -> Table:
+        """The numbers of all windows, as columns."""
+        tally, end_s = self._tally, self._tally.buckets.end_s
+        elapsed_s, before = end_s - self._before.start_s, self._before.line(end_s)
+        rows = _NO_SUMS.copy()
+        rows[: len(WINDOWS_S), : s.N_SERIES] = tally.buckets.totals
+        rows[-1, : s.N_SERIES] = tally.show_sums()
+        rows[:, SECONDS] = np.minimum(_SECONDS, elapsed_s)
+        if before is not None:
+            rows[_PREVIOUS, : s.N_SERIES], rows[_PREVIOUS, SECONDS] = before[:2]
+        return table_of(rows, tally.known, None if before is None else before[2])
+
+    def line(self, every_product: bool = False) -> Line:
+        """All numbers, and those of the products with something in their windows, or of every."""
+        return msgspec.structs.replace(self.beside(every_product), numbers=self.numbers())
+
+    def beside(self, every_product: bool = False, without: Collection[str] = ()) -> Line:
+        """What the line has beside the numbers of the room, of which it has none here; `without` these products."""
         products = self.products_alive(every_product)
         return Line(
             self.room,
             self.at_ms,
-            self.numbers(),
+            {},
             self.product_lines([product for product in products if product not in without] if without else products),
             self.split_lines(),
             below(self.number, self._benchmarks, NOW, 1),
@@ -293,7 +315,7 @@ class RoomView:
         end_s = tally.buckets.end_s - 60 * minutes_ago
         whole = max(0, min(10, (end_s - self._before.start_s) // 60))
         rows = [tally.buckets.per_minute(one, end_s, whole) for one in series]
-        level = usual([*map(sum, zip(*rows, strict=True))])
+        level = usual(rows[0] if len(rows) == 1 else [*map(sum, zip(*rows, strict=True))])
         return MISSING if status == "missing" or level is None else Number(times * level, status)
 
     def _organic(self, ago_minutes: int, times: int) -> Number:
@@ -373,11 +395,11 @@ class RoomView:
         )
 
 
-_PLANNED = {
-    window: Planned(((key, one.make) for key, (one, of) in BY_KEY.items() if of == window), window == "show")
-    for window in ALL
-}
-_NOTHING_KNOWN = {key: MISSING for planned in _PLANNED.values() for key, _ in planned.makes}
+_NOTHING_KNOWN = {key: MISSING for planned in PLANNED.values() for key, _ in planned.makes}
+_PREVIOUS = ALL.index("prev10m")
+_SECONDS = np.array([WINDOWS_S.get(window, FOREVER_S) for window in ALL])
+_NO_SUMS = np.zeros((len(ALL), s.N_SERIES + 3), np.int64)
+_NO_SUMS[:, ONE] = 1
 _REACTIONS = ("chat", "like")
 _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "online": RoomView._online,

@@ -116,8 +116,10 @@ def seven(rows: list[Row]) -> Look:
 
 
 def every_number(state: RoomState) -> None:
-    """Every number of the room."""
-    state.view().numbers()
+    """Every number of the room, those of its windows as columns."""
+    view = state.view()
+    view.table()
+    view.windowless()
     state.drain()
 
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream import products as p
 from stream import splits as of_part
-from stream.numbers import BY_KEY, CHANNEL, FROM, MISSING, RETURNING, USER, Known, Make, Number, Totals, named
+from stream.numbers import ALL, BY_KEY, CHANNEL, FROM, MISSING, RETURNING, USER, Known, Make, Number, Totals, named
 from stream.plans import Planned
+from stream.quotients import NOT_DIVIDED, UNKNOWN
 from stream.series import N_SERIES, ORDERS, PEOPLE
 from stream.shelf_numbers import PRODUCT_BY_KEY
 from stream.split_numbers import OF_ADS, OF_VIEWERS
+from stream.tables import table_of
 
 Definitions = list[tuple[str, Make]]
 ROOM: Definitions = [(key, one.make) for key, (one, _) in BY_KEY.items()]
@@ -64,6 +67,39 @@ def test_a_plan_says_what_the_definitions_say(
 
     made = by_plan(Planned(definitions, show), totals)
     assert exactly(made.items()) == exactly((key, make(totals)) for key, make in definitions)
+
+
+@given(data=st.data(), now=knowns, then=st.one_of(st.none(), knowns))
+def test_a_table_says_what_the_definitions_say(data: st.DataObject, now: Known, then: Known | None) -> None:
+    """Every number of every window: its value, its parts and how certain it is; what has no place is missing."""
+    few = st.integers(-(2**40), 2**40)  # so that a factor of 6,000 leaves a whole number within a float's 53 bits
+    some = st.dictionaries(st.integers(0, N_SERIES - 1), few, max_size=N_SERIES)
+    sums, rows = dict[str, list[int]](), list[list[int]]()
+    for window in ALL:
+        given_ = data.draw(some)
+        sums[window] = [given_.get(series, 0) for series in range(N_SERIES)]
+        rows.append([*sums[window], data.draw(st.sampled_from([1, 60, 7_200])), 0, 1])
+    table = table_of(np.array(rows), now, then)
+
+    made = dict(zip(table.layout.keys, range(len(table.values)), strict=True))
+    for (key, (one, window)), row in ((entry, rows[ALL.index(entry[1][1])]) for entry in BY_KEY.items()):
+        known = then if window == "prev10m" else now
+        number = MISSING
+        if known is not None:
+            number = one.make(Totals(sums[window], row[-3], known, window == "show"))
+        place = made.get(key)
+        if place is None:
+            assert number == MISSING
+            continue
+        value, (above, below) = table.values[place], table.parts[place].tolist()
+        if below == NOT_DIVIDED:
+            assert (value, above, None, None) == (number.value, number.value, number.num, number.den)
+        elif below == UNKNOWN:
+            assert (np.isnan(value), number) == (True, MISSING)
+        else:
+            assert (None if np.isnan(value) else value, above, below) == (number.value, number.num, number.den)
+        if number.value is not None:
+            assert table.layout.statuses[place] == number.status
 
 
 def test_rooms_that_know_the_same_share_a_plan() -> None:
