@@ -8,21 +8,24 @@ import numpy as np
 from stream.compiling import compiled
 from stream.loops import Ints
 
-TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY = range(9)  # as in stream.scanning
+TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY, ORDER, PIECES, AMOUNT = range(12)  # as in stream.scanning
+WAITING_ORDER, WAITING_PIECES, WAITING_AMOUNT, WAITING_SAYS = range(5, 9)  # the columns of a row after SOURCE
+SAYS_USER = 1  # as in stream.loops
 STAMPED, MORE, TAKEN = 2, 1, 4  # the same
 FIRST = 8  # a flag as well: the first event about its product
 NEW, REPEAT, LEFT_OUT = range(3)  # what becomes of a key
-FLOWS, OF_PRODUCT, MONEY = 1, 2, 4  # what a type is: it waits and nothing else; about a product; money
+NONE, CROWDED = -1, -2  # instead of a number: as in stream.loops; and of a name for which the table must grow first
+FLOWS, OF_PRODUCT, MONEY, SELLS = 1, 2, 4, 8  # what a type is: it waits, about a product, money, an order line
+USERS_FULL, PRODUCTS_FULL, ORDERS_FULL = 1, 2, 4  # who had to be left out
 # The standing of a door, which a flow goes on from and leaves.
-ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, PRODUCTS = range(10)
-DUPLICATES, STAMPED_N, FULL, LOOKED = range(10, 14)
-NONE = -1  # as in stream.loops
+ARRIVED, NOW, NEWEST, NEWEST_ARRIVED, DUE, WAITING, RECENT, PAID, USERS, PRODUCTS, ORDERS = range(11)
+DUPLICATES, STAMPED_N, FULL, LOOKED = range(11, 15)
 AHEAD = 256  # events that are looked for together; a flow that ends soon has not looked far
 KeyTables = tuple[
     Ints, Ints, Ints, Ints
 ]  # tables of keys: of this span, the one before, of this show's money, and before
-Tables = tuple[Ints, Ints, Ints]  # of hashes and numbers: users, products, sources
-Terms = tuple[int, int, int, int, int, int, int, int, int, int, int]
+Tables = tuple[Ints, Ints, Ints, Ints]  # of hashes and numbers: users, products, orders, sources
+Terms = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 
 
 @compiled
@@ -59,6 +62,29 @@ def number_of(table: Ints, key: int, new: int) -> int:
     if not table[place, 0] and new:
         table[place, 0], table[place, 1] = key, new
     number: int = table[place, 1]
+    return number
+
+
+@compiled
+def known_as(table: Ints, key: int, used: int, limit: int) -> int:
+    """The number of a key, 0 where it is new or none; NONE for a new one beyond the limit, CROWDED without room."""
+    number = number_of(table, key, 0) if key else 0
+    if key and not number:
+        if used >= limit:
+            return NONE
+        if 2 * (used + 1) > len(table):
+            return CROWDED
+    return number
+
+
+@compiled
+def numbered(table: Ints, key: int, number: int, held: Ints, used: int, full: int) -> int:
+    """The number of a key that was `known_as` this one; a new one has the next number from now on."""
+    if number == NONE:
+        held[FULL] |= full
+    elif key and not number:
+        held[used] += 1
+        number = number_of(table, key, held[used])
     return number
 
 
@@ -132,16 +158,30 @@ def came_before(held: Ints, rows: Ints, place: int, form: int, seen: KeyTables, 
 
 
 @compiled
-def wait(held: Ints, waits: Ints, users: Ints, users_max: int, rows: Ints, place: int, what: int, source: int) -> None:
-    """An event waits: its row with numbers for the names in it."""
+def wait(
+    held: Ints, waits: Ints, tables: Tables, users_max: int, rows: Ints, place: int, form: int, what: int, order: int
+) -> None:
+    """An event waits: its row with numbers for the names in it; its product and order were `known_as` these."""
+    users, products, orders, sources = tables
     user, to = 0, held[WAITING]
     if rows[place, USER]:
         user = number_of(users, rows[place, USER], held[USERS] + 1 if held[USERS] < users_max else 0)
         held[USERS] = max(held[USERS], user)
         if not user:
-            held[FULL] = 1
+            held[FULL] |= USERS_FULL
+    if form & OF_PRODUCT:
+        before = held[PRODUCTS]
+        what = numbered(products, rows[place, WHAT], what, held, PRODUCTS, PRODUCTS_FULL)
+        if held[PRODUCTS] > before:
+            rows[place, FLAGS] |= FIRST
+    if form & SELLS:
+        waits[to, WAITING_ORDER] = numbered(orders, rows[place, ORDER], order, held, ORDERS, ORDERS_FULL)
+        waits[to, WAITING_PIECES], waits[to, WAITING_AMOUNT] = rows[place, PIECES], rows[place, AMOUNT]
+        waits[to, WAITING_SAYS] = SAYS_USER if rows[place, USER] else 0
+    else:
+        waits[to, WAITING_ORDER] = waits[to, WAITING_PIECES] = waits[to, WAITING_AMOUNT] = waits[to, WAITING_SAYS] = 0
     waits[to, TS], waits[to, KIND], waits[to, USER] = rows[place, TS], rows[place, KIND], user
-    waits[to, WHAT], waits[to, SOURCE] = what, source
+    waits[to, WHAT], waits[to, SOURCE] = what, number_of(sources, rows[place, SOURCE], 0) if rows[place, SOURCE] else 0
     held[WAITING] += 1
     if rows[place, FLAGS] & STAMPED:
         held[STAMPED_N] += 1
@@ -163,14 +203,12 @@ def flow(
     """Let events in from place `start` on, as far as nothing more has to be done for one than to let it wait.
 
     `held` is the standing of the door. `terms`: the end of the span of ids, that of the closed seconds, the lateness,
-    how far ahead a time may be, how many keys are too many, users and products, the beginning of the newest show, the
-    hashes of its currency and of the last show's, and whether sources (1) and products (2) may go without a number.
-    `forms` says what types are; `waits` (n, 5) are the rows that wait. Returns the place of the first one not let in.
+    how far ahead a time may be, how many keys are too many, users, products and orders, the beginning of the newest
+    show, the hashes of its currency and of the last show's, and whether sources may go without a number. `forms` says
+    what types are; `waits` (n, 9) are the rows that wait. Returns the place of the first one not let in.
     """
-    span_end_ms, closed_ms, lateness_ms, ahead_max_ms, keys_max, users_max, products_max = terms[:7]
-    show_ms, currency, before, full = terms[7:]
-    users, products, sources = tables
-    products_max = min(products_max, len(products) // 2)
+    span_end_ms, closed_ms, lateness_ms, ahead_max_ms, keys_max, users_max, products_max, orders_max = terms[:8]
+    show_ms, currency, before, nameless = terms[8:]
     last, now, newest, due_ms = held[ARRIVED], held[NOW], held[NEWEST], held[DUE]
     ahead = newest - held[NEWEST_ARRIVED]  # of room time before arrivals; mostly below zero
     due_after_ms, limit_ms, place = lateness_ms + 1000, min(due_ms, span_end_ms), start
@@ -178,7 +216,7 @@ def flow(
     while place < len(rows) and now < limit_ms:
         if place == looked:
             looked = min(len(rows), place + AHEAD)
-            held[LOOKED] = look_ahead(rows, place, looked, seen, users)
+            held[LOOKED] = look_ahead(rows, place, looked, seen, tables[0])
         came = arrived[place]
         if came > last:
             if came + ahead > now:
@@ -191,26 +229,22 @@ def flow(
             break
         if form & MONEY and rows[place, CURRENCY] != (currency if ts >= show_ms else before):
             break
-        source, what = 0, rows[place, WHAT]
-        if rows[place, SOURCE]:
-            source = number_of(sources, rows[place, SOURCE], 0)
-            if not source and not full & 1:
-                break
+        if rows[place, SOURCE] and not nameless and not number_of(tables[3], rows[place, SOURCE], 0):
+            break
+        what, order = rows[place, WHAT], 0
         if form & OF_PRODUCT:
-            what = number_of(products, what, 0)
-            if not what and held[PRODUCTS] == products_max and not full & 2:
-                break
+            what = known_as(tables[1], what, held[PRODUCTS], products_max)
+        if form & SELLS:
+            order = known_as(tables[2], rows[place, ORDER], held[ORDERS], orders_max)
+        if form & OF_PRODUCT and min(what, order) == CROWDED:
+            break
         new = came_before(held, rows, place, form, seen, keys_max)
         if new == LEFT_OUT:
             break
         place += 1
         if new == REPEAT:
             continue
-        if form & OF_PRODUCT and not what and held[PRODUCTS] < products_max:
-            held[PRODUCTS] += 1
-            what = number_of(products, rows[place - 1, WHAT], held[PRODUCTS])
-            rows[place - 1, FLAGS] |= FIRST
-        wait(held, waits, users, users_max, rows, place - 1, what, source)
+        wait(held, waits, tables, users_max, rows, place - 1, form, what, order)
         if ts + due_after_ms < due_ms:  # nothing waited so early
             due_ms = ts // 1000 * 1000 + due_after_ms
             limit_ms = min(due_ms, span_end_ms)
@@ -250,17 +284,17 @@ def take_second(waits: Ints, n: int, second: int) -> tuple[Ints, tuple[int, int,
         if 0 <= after < 1000:
             counts[after + 1] += 1
     counts = np.cumsum(counts)
-    taken = np.empty((counts[1000], 5), np.int64)
+    taken = np.empty((counts[1000], waits.shape[1]), np.int64)
     for row in range(n):
         after = waits[row, TS] - first_ms
         if 0 <= after < 1000:
             to = counts[after]
             counts[after] += 1
-            for column in range(5):
+            for column in range(waits.shape[1]):
                 taken[to, column] = waits[row, column]
         else:
             if left < row:
-                for column in range(5):
+                for column in range(waits.shape[1]):
                     waits[left, column] = waits[row, column]
             left += 1
     return taken, said(taken)

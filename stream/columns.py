@@ -20,21 +20,24 @@ from stream.names import hashed
 from stream.scanning import (
     ABOUT,
     COUNTS,
-    CURRENCY,
     FALSE,
     FLAGS,
+    KEY_MAX,
     KIND,
+    LONGER,
+    MONEY,
     MORE,
     N_COLUMNS,
     NOTHING,
     NULL,
+    SELLS,
     STAMPED,
     STRING,
     TRUE,
     UNREAD,
     WHOLE,
 )
-from stream.waiting import ABOUT_PRODUCTS, BARE, CODE, COUNTING, KINDS, more_than_a_row
+from stream.waiting import ABOUT_PRODUCTS, BARE, CODE, COUNTING, KINDS, SELLING, more_than_a_row
 
 
 class Raws(NamedTuple):
@@ -159,10 +162,8 @@ def read(raws: Raws, refuse: Refuse) -> Columns:
             continue
         if kinds[place] == UNREAD:
             rows[place] = _row(event)
-        elif isinstance(event, e.MoneyEvent):
-            rows[place, CURRENCY] = hashed(event.currency)
-            if not more_than_a_row(event):  # decoded for its currency alone
-                flags[place] &= ~MORE
+        elif not more_than_a_row(event):  # it has a field whose name begins like one that says more
+            flags[place] &= ~MORE
     return Columns(rows, events, raws)
 
 
@@ -174,6 +175,9 @@ def _row(event: Any) -> tuple[int, ...]:
     elif kind in COUNTING:
         what = event.count
     flags = (STAMPED if event.stamped else 0) | (MORE if more_than_a_row(event) else 0)
+    line = (0, 0, 0)
+    if kind in SELLING:
+        what, line = hashed(event.product), (hashed(event.order), event.qty, event.amount)
     return (
         event.ts if -_TS_LIMIT <= event.ts < _TS_LIMIT else 0,
         CODE[kind],
@@ -184,13 +188,17 @@ def _row(event: Any) -> tuple[int, ...]:
         hashed(event.room),
         flags,
         hashed(event.currency) if kind in e.MONEY else 0,
+        *line,
     )
 
 
 # --- what the scan goes by, read off the types
 
-_FIRST = ("type", "room", "ts", "id", "user", "source", "stamped", "count", "product")  # in the order of their numbers
-_SCANNED = BARE - e.MONEY | {e.ViewerJoin}  # the types whose fields are judged by the scan; others are decoded too
+_FIRST = (
+    *("type", "room", "ts", "id", "user", "source", "stamped", "count", "product"),
+    *("currency", "order", "qty", "amount"),
+)  # in the order of their numbers
+_SCANNED = BARE | {e.ViewerJoin, e.OrderPaid, e.OrderRefunded}  # judged by the scan alone; others are decoded too
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _ANYTHING = NOTHING | STRING | WHOLE | NULL | TRUE | FALSE
 
@@ -209,8 +217,7 @@ def _may(told: inspect.Type) -> tuple[int, int, int]:
             mays = [_may(one) for one in told.types]
             return sum(may for may, _, _ in mays), max(least for _, least, _ in mays), min(most for *_, most in mays)
         case inspect.StrType():  # limits are of characters, each of up to four bytes
-            least = max(0, 4 * (told.min_length or 0) - 3)
-            return STRING, least, _MOST if told.max_length is None else told.max_length
+            return STRING, told.min_length or 0, _MOST if told.max_length is None else told.max_length
         case inspect.IntType():
             return WHOLE, _LEAST if told.ge is None else told.ge, _MOST if told.le is None else told.le
         case inspect.BoolType():
@@ -231,14 +238,27 @@ def _rule(kind: type, name: str) -> tuple[int, int, int, int]:
     if kind is e.ViewerJoin and name in ("from", "ref"):
         return NOTHING | STRING | NULL, _LEAST, _MOST, STRING
     may, least, most = _may(field.type)
-    return may | (0 if field.required else NOTHING), least, most, 0
+    return may | (0 if field.required else NOTHING), least, most, may & ~NULL if (kind, name) in _SAYS_MORE else 0
 
 
+_SAYS_MORE = {(e.OrderPaid, "channel"), (e.OrderPaid, "returning"), (e.OrderRefunded, "channel")}
 _NAMES = (*_FIRST, *sorted({name for kind in _SCANNED for name in _fields(kind) if name not in _FIRST}))
-_FIELDS = np.array([int.from_bytes(name.encode(), "little") for name in _NAMES])
+_FIELDS = np.array(
+    [
+        int.from_bytes(name[:KEY_MAX].encode(), "little", signed=True) ^ (LONGER if len(name) > KEY_MAX else 0)
+        for name in _NAMES
+    ]
+)
 _TAGS = np.array([hashed(e.TAG_OF[kind]) for kind in KINDS])
 _MAY, _LOW, _HIGH, _MORE = np.moveaxis(
     np.array([[_rule(kind, name) for name in _NAMES] for kind in KINDS]), 2, 0
 ).copy()
-_FORM = np.array([ABOUT if kind in ABOUT_PRODUCTS else COUNTS if kind in COUNTING else 0 for kind in KINDS])
-_RULES = _MAY, _LOW, _HIGH, _MORE, _FORM
+_FORM = np.array(
+    [
+        (ABOUT if kind in ABOUT_PRODUCTS else COUNTS if kind in COUNTING else 0)
+        | (MONEY if kind in e.MONEY else 0)
+        | (SELLS if kind in SELLING else 0)
+        for kind in KINDS
+    ]
+)
+_RULES = _MAY, _LOW, _HIGH, _MORE, _FORM, hashed(_fields(e.OrderPaid)["currency"].default)

@@ -12,6 +12,7 @@ from stream import events as ev
 from stream.decision import Decision
 from stream.errors import PlaybookError
 from stream.events import RoomEvent
+from stream.offers import Sale
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState, Record, State
 from stream.signals import Signals
@@ -29,7 +30,7 @@ class Desk:
 
     LISTENS: ClassVar[frozenset[type]] = frozenset(
         {ev.RoomStart, ev.RoomPause, ev.RoomEnd, *_BACK_ON_AIR}
-        | {ev.OfferReady, ev.OfferStart, ev.OfferStop, ev.OrderCreated, ev.OrderPaid, ev.StockLevel}
+        | {ev.OfferReady, ev.OfferStart, ev.OfferStop, ev.StockLevel}
         | {ev.PromptShown, ev.PromptDone, ev.PromptSkipped, ev.PromptApprove, ev.PromptWithdraw, ev.PromptSend}
         | {ev.ModeSet, ev.PlaybookSet, ev.Violation}
     )
@@ -72,8 +73,6 @@ class Desk:
         memory = self._voice.memory
         at_ms = max(at_ms, memory.now_ms)
         match event:
-            case ev.OrderCreated() | ev.OrderPaid():
-                self.sold(event, at_ms)
             case ev.StockLevel():
                 if len(memory.stocked) < MAX_STOCKED:
                     memory.stocked[event.product] = None
@@ -208,17 +207,19 @@ class Desk:
                 seen = held.prompt.state != "waiting"
                 self._voice.out += board.close(held.prompt.id, state if seen else "superseded", at_ms)
 
-    def sold(self, event: ev.OrderCreated | ev.OrderPaid, at_ms: int) -> None:
-        """As `take` for what comes most."""
-        memory, product = self._voice.memory, event.product
-        if product is None:
-            return
+    @property
+    def counts_sales(self) -> bool:
+        """Whether a sale is of any interest here."""
+        return bool(self._voice.memory.offers.all or self._voice.memory.stocked)
+
+    def sold(self, sale: Sale, at_ms: int) -> None:
+        """A sale of the second that ends at `at_ms`, after all that was taken of it."""
+        memory = self._voice.memory
         at_ms = max(at_ms, memory.now_ms)
-        if memory.offers.all:
-            memory.offers.sell(event, at_ms)
-        if product in memory.stocked:
-            memory.selling.pop(product, None)
-            memory.selling[product] = at_ms
+        memory.offers.sell(sale, at_ms)
+        if sale.product in memory.stocked:
+            memory.selling.pop(sale.product, None)
+            memory.selling[sale.product] = at_ms
 
     # --- deciding
 

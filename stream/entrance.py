@@ -9,21 +9,33 @@ import numpy as np
 
 from stream import admitting, dedupe
 from stream import events as e
-from stream.admitting import FIRST, FLAGS, FLOWS, MONEY, OF_PRODUCT, TAKEN
+from stream.admitting import (
+    FIRST,
+    FLAGS,
+    FLOWS,
+    MONEY,
+    OF_PRODUCT,
+    ORDERS_FULL,
+    PRODUCTS_FULL,
+    SELLS,
+    TAKEN,
+    USERS_FULL,
+)
 from stream.clock import RoomClock
 from stream.columns import Columns
 from stream.currency import Currencies
 from stream.dedupe import Seen
 from stream.desk import Desk
 from stream.loops import Ints
-from stream.waiting import ABOUT_PRODUCTS, CODE, Waiting
+from stream.waiting import ABOUT_PRODUCTS, CODE, SELLING, Waiting
 
 _PRICED = e.MONEY | {e.RoomStart}
 _SINGLE = Desk.ARRIVES | {e.RoomStart}  # more happens at their arrival than that they wait
 _FORMS = np.array(
     [
         (0 if kind in _SINGLE else FLOWS)
-        | (OF_PRODUCT if kind in ABOUT_PRODUCTS else 0)
+        | (OF_PRODUCT if kind in ABOUT_PRODUCTS or kind in SELLING else 0)
+        | (SELLS if kind in SELLING else 0)
         | (MONEY if kind in e.MONEY else 0)
         for kind in CODE
     ]
@@ -67,31 +79,34 @@ class Entrance:
 
         Returns the place of the first one not taken: room time is at the end of the next second to be closed (or of the
         span of ids), or would be with its arrival, its second is closed (`closed_ms` is their end), its time must be
-        mended, it is the first of its source, or of its product where there is no room for one, or more happens than
-        that it waits. Then when the next second is due, `due_ms` or earlier.
+        mended, it is the first of its source, or of its product or order where there is no room for one, or more
+        happens than that it waits. Then when the next second is due, `due_ms` or earlier.
         """
         clock, waiting, seen = self.clock, self.waiting, self.seen
         if not clock.newest_ms or clock.now_ms >= min(due_ms, seen.end_ms):
             return start, due_ms
-        more, users, products = len(events) - start, waiting.users, waiting.products
+        more, users, products, orders = len(events) - start, waiting.users, waiting.products, waiting.orders
         waits = waiting.make_room(more)
         users.make_room(more)
         now = clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms
-        held = np.array(
-            [*now, waiting.count, seen.recent.count, seen.money.count, len(users), len(products), 0, 0, 0, 0]
-        )
+        counts = waiting.count, seen.recent.count, seen.money.count, len(users), len(products), len(orders)
+        held = np.array([*now, *counts, 0, 0, 0, 0])
         terms = (
             *(seen.end_ms, max(e.TS_MIN_MS, closed_ms), lateness_ms, e.AHEAD_MAX_MS),
-            *(dedupe.KEYS_MAX // 2, users.limit, products.limit, *self.currencies.terms),
-            waiting.sources.full | products.full << 1,
+            *(dedupe.KEYS_MAX // 2, users.limit, products.limit, orders.limit, *self.currencies.terms),
+            int(waiting.sources.full),
         )
-        tables = users.table, products.table, waiting.sources.table
+        tables = users.table, products.table, orders.table, waiting.sources.table
         place = int(admitting.flow(events.rows, arrived, start, held, terms, _FORMS, seen.places(more), tables, waits))
         told: list[int] = held.tolist()
         clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms, waiting.count = told[:6]
-        seen.recent.count, seen.money.count, numbered, named, duplicates, stamped, full, _ = told[6:]
-        users.grown(numbered)
-        users.full |= bool(full)
+        seen.recent.count, seen.money.count, users_now, named, orders_now, duplicates, stamped, full, _ = told[6:]
+        users.grown(users_now)
+        orders.grown(orders_now)
+        if full:
+            users.full |= bool(full & USERS_FULL)
+            products.full |= bool(full & PRODUCTS_FULL)
+            orders.full |= bool(full & ORDERS_FULL)
         self.duplicates += duplicates
         self.stamped += stamped
         if named > len(products):

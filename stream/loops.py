@@ -15,9 +15,9 @@ LONGEST_S = SIZES[-1]
 RETURN_MS = 30_000  # who comes back sooner goes on with the session they left
 SHORT_S = (30, 60, 180, 300)  # sessions shorter than this are counted, each in a series of its own
 NONE = -1  # the end of a list in `Panes`
-TS, KIND, USER, WHAT, SOURCE = range(5)  # the columns of a row, see stream.waiting
-PRODUCT, ORDER, BUYER, PIECES, AMOUNT, SAYS = range(6)  # the columns of an order line
-SAYS_ORDER, SAYS_USER = 1, 2  # bits of SAYS: whether it names an order, and a user
+TS, KIND, USER, WHAT, SOURCE, ORDER, PIECES, AMOUNT, SAYS = range(9)  # the columns of a row, see stream.waiting
+NOBODY = 0  # the number of no name; of one that was left out it is NONE
+SAYS_USER = 1  # a bit of SAYS: it names a user, with or without a number
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -107,38 +107,6 @@ def step(ring: Ints, totals: Ints, show: Ints, minute: Ints, column: Ints, end_s
     return some
 
 
-@compiled
-def between(ring: Ints, end_s: int, series: int, start_s: int, stop_s: int) -> int:
-    """The sum of a series over [start_s, stop_s), as far as it is held, `end_s` being the end of the newest second."""
-    start_s, stop_s, total = max(start_s, end_s - SPAN_S), min(stop_s, end_s), 0
-    at = start_s % SPAN_S
-    for _ in range(stop_s - start_s):
-        total += ring[series, at]
-        at += 1
-        if at == SPAN_S:
-            at = 0
-    return total
-
-
-@compiled
-def per_minute(ring: Ints, end_s: int, series: int, stop_s: int, minutes: int) -> Ints:
-    """As `between` over each of the minutes before `stop_s`, the oldest first."""
-    sums = np.empty(minutes, np.int64)
-    for minute in range(minutes):
-        start_s = stop_s - 60 * (minutes - minute)
-        sums[minute] = between(ring, end_s, series, start_s, start_s + 60)
-    return sums
-
-
-@compiled
-def keep(kept: Ints, slot: int, totals: Ints, wanted: Flags) -> None:
-    """Write the wanted of the longest windows' sums into a column of `kept` (series, slots); what is alike stays so."""
-    sums = totals[len(SIZES) - 1]
-    for series in range(sums.size):
-        if wanted[series] and kept[series, slot] != sums[series]:
-            kept[series, slot] = sums[series]
-
-
 # --- distinct keys (stream.windows.Distinct): `last` (series, keys), the second each key was last seen in
 
 
@@ -177,31 +145,53 @@ def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, kinds: Ints
 
 
 @compiled
-def count_orders(seen: LastSeen, column: Ints, second: int, lines: Ints, series: Lines, rows: Ints, kind: int) -> int:
-    """Order lines of a kind, in the order of its rows, whose users are put into them.
+def sell(
+    rows: Ints,
+    column: Ints,
+    second: int,
+    kind: int,
+    orders: LastSeen,
+    in_room: Lines,
+    shelf: OnShelf,
+    by_product: Lines,
+) -> tuple[int, int, bool, Ints]:
+    """Order lines: the rows of one kind, in the order of event time, in the room's sums and by product.
+
+    Returns how many orders make a pair from now on, the time of the last line, whether all products had a place, and
+    the products of which an order makes a pair.
+    """
+    pairs, last_ms = count_orders(orders, column, second, rows, kind, in_room)
+    held, _, places, touched = shelf
+    complete, products = count_lines(held, rows, kind, by_product, places, touched, second)
+    return pairs, last_ms, complete, products
+
+
+@compiled
+def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: int, series: Lines) -> tuple[int, int]:
+    """The rows of a kind as order lines of a room.
 
     `series` are those of pieces, amount, amount of lines with a user, lines without an order, orders, and of the orders
-    that make a pair with these (NONE: none do). Returns how many orders make a pair from now on.
+    that make a pair with these (NONE: none do). Returns how many orders make a pair from now on, and the last time.
     """
     units, amount, named, nameless, orders, twin = series
-    last, first, keys, pairs, row = seen[0], seen[2], lines[:, ORDER].copy(), 0, 0
-    for line in range(len(lines)):
-        while row < len(rows) and rows[row, KIND] != kind:
-            row += 1
-        lines[line, BUYER] = rows[row, USER] if row < len(rows) else 0
-        key, says = keys[line], lines[line, SAYS]
-        row += 1
-        column[amount] += lines[line, AMOUNT]
+    last, first, keys, n, pairs, last_ms = seen[0], seen[2], np.empty(len(rows), np.int64), 0, 0, 0
+    for row in range(len(rows)):
+        if rows[row, KIND] != kind:
+            continue
+        key, last_ms = max(rows[row, ORDER], 0), rows[row, TS]
+        column[amount] += rows[row, AMOUNT]
         if units != NONE:
-            column[units] += lines[line, PIECES]
-        if named != NONE and says & SAYS_USER:
-            column[named] += lines[line, AMOUNT]
-        if not says & SAYS_ORDER:
+            column[units] += rows[row, PIECES]
+        if named != NONE and rows[row, SAYS] & SAYS_USER:
+            column[named] += rows[row, AMOUNT]
+        if rows[row, ORDER] == 0:
             column[nameless] += 1
         if key and twin != NONE and last[twin - first, key] and not last[orders - first, key]:
-            pairs += key not in keys[:line]
-    see(seen, column, second, keys, np.full(len(keys), 1 << (orders - first)))
-    return pairs
+            pairs += key not in keys[:n]
+        keys[n] = key
+        n += 1
+    see(seen, column, second, keys[:n], np.full(n, 1 << (orders - first)))
+    return pairs, last_ms
 
 
 # --- sessions (stream.audience.Sessions): `here` and `left`, by user, the ms a session began and the ms they left
@@ -384,6 +374,12 @@ def see_in_pane(table: Ints, used: Ints, added: Ints, n: int, place: int, key: i
 
 
 @compiled
+def place_of(places: Ints, product: int) -> int:
+    """The place of a product; NONE for one that was left out."""
+    return NONE if product == NONE else places[product]
+
+
+@compiled
 def count_products(held: Held, rows: Ints, series: Ints, places: Ints, touched: Ints, second: int) -> bool:
     """Rows about products: one more event, and its user seen, in the two series that `series` has for their kind.
 
@@ -396,7 +392,7 @@ def count_products(held: Held, rows: Ints, series: Ints, places: Ints, touched: 
         events, people, product = series[rows[row, KIND], 0], series[rows[row, KIND], 1], rows[row, WHAT]
         if events == NONE:
             continue
-        place = places[product]
+        place = place_of(places, product)
         if place == NONE:
             complete = False
             continue
@@ -410,34 +406,39 @@ def count_products(held: Held, rows: Ints, series: Ints, places: Ints, touched: 
 
 
 @compiled
-def count_lines(held: Held, lines: Ints, series: Lines, places: Ints, touched: Ints, second: int) -> int:
-    """Order lines; `series` those of pieces, amount, lines without an order, orders, users, and of the orders that make
-    a pair with these (NONE: none do).
+def count_lines(
+    held: Held, rows: Ints, kind: int, series: Lines, places: Ints, touched: Ints, second: int
+) -> tuple[bool, Ints]:
+    """The rows of a kind as order lines of products; `series` those of pieces, amount, lines without an order, orders,
+    users, and of the orders that make a pair with these (NONE: none do).
 
-    A product without a place is left out. Returns how many orders make a pair from now on; their products are then the
-    first ones of `lines`.
+    A product without a place is left out. Returns whether there was none, and the products of which an order makes a
+    pair from now on.
     """
-    added = np.empty((7 * len(lines), 4), np.int64)
-    n = pairs = 0
+    added, paired = np.empty((7 * len(rows), 4), np.int64), np.empty(len(rows), np.int64)
+    n, pairs, complete = 0, 0, True
     units, amount, nameless, orders, people, twin = series
     used, table = held[3], held[5]
-    for row in range(len(lines)):
-        product, order, user = lines[row, PRODUCT], lines[row, ORDER], lines[row, BUYER]
-        place = places[product]
+    for row in range(len(rows)):
+        product, order, user = rows[row, WHAT], rows[row, ORDER], rows[row, USER]
+        if rows[row, KIND] != kind or product == NOBODY:
+            continue
+        place = place_of(places, product)
         if place == NONE:
+            complete = False
             continue
         touched[product] = max(touched[product], second)
-        for one, much in ((units, lines[row, PIECES]), (amount, lines[row, AMOUNT]), (nameless, int(order == 0))):
+        for one, much in ((units, rows[row, PIECES]), (amount, rows[row, AMOUNT]), (nameless, int(order <= 0))):
             if much and one != NONE:
                 added[n, 0], added[n, 1], added[n, 2], added[n, 3] = place + one, second, much, 1
                 n += 1
-        if order:
+        if order > 0:
             before = used[3]
             n = see_in_pane(table, used, added, n, place + orders, order, second)
             if used[3] > before and twin != NONE and table[find(table, (place + twin) << 32 | order), 0]:
-                lines[pairs, PRODUCT] = product
+                paired[pairs] = product
                 pairs += 1
         if user and people != NONE:
             n = see_in_pane(table, used, added, n, place + people, user, second)
     add_to_panes(held, added[:n])
-    return pairs
+    return complete, paired[:pairs]

@@ -5,15 +5,25 @@ set. Created and paid orders are two reports of one sale: the larger count holds
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from stream.catalogue import Product
-from stream.events import TS_MAX_MS, TS_MIN_MS, OfferReady, OrderCreated, OrderPaid
+from stream.events import TS_MAX_MS, TS_MIN_MS, OfferReady
 from stream.prompts import OfferProgress, OfferState
 
 MAX_OFFERS = 64  # of a show; the oldest that is over is forgotten first
 STANDS_MS = 3_600_000  # an offer set up to an hour before the show belongs to it
+
+
+class Sale(NamedTuple):
+    """A line of an order that was `created`, or else paid."""
+
+    product: str
+    ts: int
+    pieces: int
+    created: bool
 
 
 class Offering(Struct):
@@ -93,17 +103,17 @@ class Offers(Struct):
         self.changed[id_] = at_ms
         return True
 
-    def sell(self, event: OrderCreated | OrderPaid, at_ms: int) -> None:
+    def sell(self, sale: Sale, at_ms: int) -> None:
         """Count the pieces of an order line for the offers of its product that stood at its time."""
         for offer in self.all.values():
             over_ms = offer.ended_ms
-            if offer.product != event.product or event.ts < offer.ready_ms or (over_ms and event.ts >= over_ms):
+            if offer.product != sale.product or sale.ts < offer.ready_ms or (over_ms and sale.ts >= over_ms):
                 continue
             before = offer.sold
-            if isinstance(event, OrderCreated):
-                offer.created += event.qty
+            if sale.created:
+                offer.created += sale.pieces
             else:
-                offer.paid += event.qty
+                offer.paid += sale.pieces
             if offer.sold != before and offer.state != "ready":
                 self.changed[offer.offer] = at_ms
 

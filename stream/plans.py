@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from stream import numbers as n
 from stream import series as s
 from stream.numbers import MISSING, Counted, Known, Make, Number, People, PerMinute, Ratio, Status, worst
-from stream.quotients import NOTHING, ONE, SECONDS
+from stream.surveying import NOTHING, ONE, SECONDS
 
 PLANS_KEPT = 512  # a plan is some kB; rooms of a shop differ little in what they know
 

@@ -19,10 +19,10 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
-from stream.loops import KIND, NONE, PRODUCT, WHAT, Ints, Lines, OnShelf
+from stream.loops import KIND, NONE, WHAT, Ints, LastSeen, Lines, OnShelf
 from stream.names import NOBODY, Names
 from stream.panes import Panes
-from stream.waiting import CODE, KINDS
+from stream.waiting import ABOUT_CODES, CODE, KINDS
 from stream.windows import longer
 
 (
@@ -95,6 +95,7 @@ _SERIES = np.full((len(KINDS), 2), NONE, np.int64)  # by kind of event, what it 
 _SERIES[CODE[ProductExpose]] = EXPOSES, EXPOSED
 _SERIES[CODE[ProductClick]] = CLICKS, CLICKERS
 _SERIES[CODE[CartAdd]] = CARTS, CARTERS
+_ABOUT = np.isin(np.arange(len(KINDS)), ABOUT_CODES)  # by kind
 # What lines of orders count in: pieces, amount, lines without an order, orders, users, and the orders they pair with.
 _LINES: dict[type, Lines] = {
     OrderCreated: (UNITS_CREATED, GMV_CREATED, NAMELESS_CREATED, ORDERS_CREATED, CREATORS, NONE),
@@ -196,13 +197,13 @@ class Shelf:
             self._touched = longer(self._touched, len(self._places) - 1)
 
     def make_room(self, rows: Ints) -> None:
-        """For rows of which some are about a product: shown, clicked or put into a cart."""
+        """For rows of which some are about a product: shown, clicked, put into a cart, or sold."""
         if len(self.numbers) < len(self._names):
             self._make_room()
-            about = rows[_SERIES[rows[:, KIND], 0] != NONE, WHAT]
+            about = rows[_ABOUT[rows[:, KIND]] & (rows[:, WHAT] > NOBODY), WHAT]
             for number in dict.fromkeys(about[self._places[about] == NONE].tolist()):
-                self._new(str(self._names.name(number)), number)
-        self.panes.make_room(3 * len(rows), len(rows))
+                self._new(self.name(number), number)
+        self.panes.make_room(7 * len(rows), 2 * len(rows))  # of order lines the most
 
     @property
     def state(self) -> OnShelf:
@@ -215,14 +216,31 @@ class Shelf:
         seconds: list[int] = self._touched.tolist()
         return {product: seconds[number] for product, number in self.numbers.items()}
 
-    def lines(self, lines: Ints, kind: type, second: int) -> None:
-        """Order lines of one type, with their users; see `loops.count_lines`, which writes into them."""
-        panes = self.panes
-        panes.make_room(7 * len(lines), 2 * len(lines))
-        found = loops.count_lines(panes.state, lines, _LINES[kind], self._places, self._touched, second)
-        for number in lines[:found, PRODUCT].tolist() if found else ():
-            product = str(self._names.name(number))
+    def name(self, number: int) -> str:
+        """The product with this number."""
+        return str(self._names.name(number))
+
+    def sell(
+        self, rows: Ints, column: Ints, second: int, kind: type, orders: LastSeen, series: Lines
+    ) -> tuple[int, int]:
+        """Order lines of one type, in the room and by product; see `loops.sell`. There is room for them.
+
+        Returns how many orders of the room make a pair, and the time of the last line.
+        """
+        counts = loops.sell(rows, column, second, CODE[kind], orders, series, self.state, _LINES[kind])
+        pairs, last_ms, complete, paired = counts
+        self.full |= not complete
+        for number in paired.tolist():
+            product = self.name(number)
             self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
+        return pairs, last_ms
+
+    def tell_stocks(self, numbers: Ints) -> None:
+        """Order lines of these products take from their stock."""
+        for number in numbers[numbers > NOBODY].tolist():
+            stock = self.stocks.get(self.name(number))
+            if stock is not None:
+                stock.lines_since += 1
 
     def stock(self, event: StockLevel, second: int) -> None:
         """A reading of the back office."""

@@ -245,11 +245,11 @@ class RoomState:
         self.tally.take(moment, second)
         end_ms = (second + 1) * 1000
         for event in moment.pane.get(TOLD, ()):
-            kind = type(event)
-            if kind is e.OrderPaid or kind is e.OrderCreated:
-                self.desk.sold(event, end_ms)
-            elif kind in _MATTER:
+            if type(event) in _MATTER:
                 self._matter(event, end_ms)
+        if self.desk.counts_sales:
+            for sale in self.tally.sales(moment.rows):
+                self.desk.sold(sale, end_ms)
 
     def _matter(self, event: e.RoomEvent, end_ms: int) -> None:
         """Events that are more than a count, of the second that ends at `end_ms`."""

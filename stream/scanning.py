@@ -13,21 +13,24 @@ from stream.compiling import compiled
 from stream.loops import Ints
 
 # The columns: those of a row (stream.waiting), with hashes where that has numbers, and what else is asked at the door.
-TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY = range(9)
-N_COLUMNS = 9
+TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY, ORDER, PIECES, AMOUNT = range(12)
+N_COLUMNS = 12
 UNREAD = -1  # the kind of what was not read here
 MORE, STAMPED, TAKEN = 1, 2, 4  # flags: more than a row; its time was mended; it was let in
 NOTHING, STRING, WHOLE, NULL, TRUE, FALSE = (1 << place for place in range(6))  # what stands for a field
 DIGITS_MAX = 18  # so that a whole number fits
-KEY_MAX = 8  # bytes of a field's name, no more than fit a number
+KEY_MAX = 8  # bytes of a field's name that fit a number; of a longer one the first, and LONGER
+LONGER = -1  # turns all bits around
 TYPE_FIELD, ROOM_FIELD, TS_FIELD, ID_FIELD, USER_FIELD = range(5)
-SOURCE_FIELD, STAMPED_FIELD, COUNT_FIELD, PRODUCT_FIELD = range(5, 9)
+SOURCE_FIELD, STAMPED_FIELD, COUNT_FIELD, PRODUCT_FIELD, CURRENCY_FIELD, ORDER_FIELD = range(5, 11)
+QTY_FIELD, AMOUNT_FIELD = range(11, 13)
 OTHER = -1  # a field that no type has, or none of those that are read here
 
 Bytes = NDArray[np.uint8]
-ABOUT, COUNTS = 1, 2  # forms: about a product; says how many
-# By type and field what may stand there, the least and the most of it, what makes it more than a row; by type its form.
-Rules = tuple[Ints, Ints, Ints, Ints, Ints]
+ABOUT, COUNTS, MONEY, SELLS = 1, 2, 4, 8  # forms: about a product; says how many; money; an order line
+# By type and field what may stand there, the least and the most of it (of strings in characters), what makes it more
+# than a row; by type its form; the hash of the currency of money that names none.
+Rules = tuple[Ints, Ints, Ints, Ints, Ints, int]
 
 # XXH64, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md
 _P1 = np.uint64(0x9E3779B185EBCA87)
@@ -191,7 +194,8 @@ def take_apart(data: Bytes, at: int, end: int, names: Ints, held: Ints) -> bool:
         at = string_end(data, start, end)
         if at < 0:
             return False
-        field = field_of(names, signed(word(data, start, at - start))) if 0 < at - start <= KEY_MAX else OTHER
+        name = signed(word(data, start, min(at - start, KEY_MAX)))
+        field = field_of(names, name if at - start <= KEY_MAX else name ^ LONGER)
         at = after_space(data, at + 1, end)
         if at >= end or data[at] != _COLON:
             return False
@@ -233,16 +237,22 @@ def name_in(data: Bytes, held: Ints, field: int) -> int:
 
 
 @compiled
-def in_order(held: Ints, rules: Rules, kind: int) -> bool:
-    """Whether all that stands in the fields may stand there, in this type of event."""
+def in_order(held: Ints, rules: Rules, kind: int, ascii: bool) -> bool:
+    """Whether all that stands in the fields may stand there, in this type of event.
+
+    Up to four bytes of a string are one character, so that only of ASCII a few are certain to be enough.
+    """
     may, least, most = rules[0], rules[1], rules[2]
     for field in range(held.shape[0]):
         what = held[field, 0]
         if not may[kind, field] & what:
             return False
         if what & (STRING | WHOLE):
-            size = held[field, 2] - held[field, 1] if what == STRING else held[field, 1]
-            if not least[kind, field] <= size <= most[kind, field]:
+            size, low = held[field, 1], least[kind, field]
+            if what == STRING:
+                size = held[field, 2] - held[field, 1]
+                low = low if ascii else 4 * low - 3
+            if not low <= size <= most[kind, field]:
                 return False
     return True
 
@@ -268,8 +278,6 @@ def is_ascii(data: Bytes, start: int, end: int) -> bool:
 @compiled
 def is_text(data: Bytes, start: int, end: int) -> bool:
     """Whether the bytes are UTF-8, as RFC 3629 has it in section 4."""
-    if is_ascii(data, start, end):
-        return True
     at = start
     while at < end:
         lead, least, most = data[at], 0x80, 0xBF
@@ -302,7 +310,10 @@ def scan(data: Bytes, values: Ints, keys: Ints, names: Ints, kinds: Ints, rules:
     for row in range(len(values)):
         start, end = values[row, 0], values[row, 1]
         table[row, KIND] = UNREAD
-        if not take_apart(data, start, end, names, held) or not is_text(data, start, end):
+        if not take_apart(data, start, end, names, held):
+            continue
+        ascii = is_ascii(data, start, end)
+        if not ascii and not is_text(data, start, end):
             continue
         if held[TYPE_FIELD, 0] != STRING or held[ROOM_FIELD, 0] != STRING:
             continue
@@ -313,7 +324,7 @@ def scan(data: Bytes, values: Ints, keys: Ints, names: Ints, kinds: Ints, rules:
         tag = name_in(data, held, TYPE_FIELD)
         for kind in range(len(kinds)):
             if kinds[kind] == tag:
-                if in_order(held, rules, kind):
+                if in_order(held, rules, kind, ascii):
                     put(data, held, rules, kind, table, row)
                 break
 
@@ -335,10 +346,15 @@ def equal_to(data: Bytes, spans: Ints, wanted: Bytes) -> Ints:
 def put(data: Bytes, held: Ints, rules: Rules, kind: int, table: Ints, row: int) -> None:
     """Write the fields of an event of this kind into its row."""
     form, more, what, flags = rules[4][kind], rules[3], 1, 0
-    if form & ABOUT:
+    if form & (ABOUT | SELLS):
         what = name_in(data, held, PRODUCT_FIELD)
     elif form & COUNTS and held[COUNT_FIELD, 0] == WHOLE:
         what = held[COUNT_FIELD, 1]
+    table[row, ORDER] = table[row, PIECES] = table[row, AMOUNT] = 0
+    if form & SELLS:
+        table[row, ORDER] = name_in(data, held, ORDER_FIELD)
+        table[row, PIECES] = held[QTY_FIELD, 1] if held[QTY_FIELD, 0] == WHOLE else 1
+        table[row, AMOUNT] = held[AMOUNT_FIELD, 1]
     if held[STAMPED_FIELD, 0] == TRUE:
         flags |= STAMPED
     for field in range(held.shape[0]):
@@ -352,7 +368,7 @@ def put(data: Bytes, held: Ints, rules: Rules, kind: int, table: Ints, row: int)
     table[row, ID] = name_in(data, held, ID_FIELD)
     table[row, ROOM] = name_in(data, held, ROOM_FIELD)
     table[row, FLAGS] = flags
-    table[row, CURRENCY] = 0
+    table[row, CURRENCY] = (name_in(data, held, CURRENCY_FIELD) or rules[5]) if form & MONEY else 0
 
 
 @compiled

@@ -9,7 +9,7 @@ that is on at the end of that second.
 from typing import Any
 
 from stream import series as s
-from stream.events import AdSpend, OrderPaid, ViewerJoin
+from stream.events import AdSpend, ViewerJoin
 from stream.names import NOBODY
 from stream.panes import Panes
 from stream.windows import NEVER, Distinct
@@ -129,14 +129,16 @@ class Splits:
         if self.scene is not None:
             self.panes.add(self.scene, JOINS, second, joins)
 
-    def paid(self, event: OrderPaid, user: int, second: int) -> None:
-        """A payment counts for the payer's parts, the scene, and the ad channel the order names."""
+    def paid(self, amount: int, user: int, second: int) -> None:
+        """A payment counts for the payer's parts and the scene."""
         for part in self.belongs.get(user, ()):
-            self.panes.add(part, GMV_PAID, second, event.amount)
+            self.panes.add(part, GMV_PAID, second, amount)
         if self.scene is not None:
-            self.panes.add(self.scene, GMV_PAID, second, event.amount)
-        if event.channel is not None:
-            self.panes.add(self._part("channel", event.channel), GMV_PAID, second, event.amount)
+            self.panes.add(self.scene, GMV_PAID, second, amount)
+
+    def paid_by(self, channel: str, amount: int, second: int) -> None:
+        """And for the ad channel the order names."""
+        self.panes.add(self._part("channel", channel), GMV_PAID, second, amount)
 
     def spent(self, event: AdSpend, second: int) -> None:
         """Money spent on ads, by channel, plan, audience and creative."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream import quotients
+from stream import surveying
 from stream.loops import Ints
 from stream.numbers import ALL, BY_KEY, Known, Status
 from stream.plans import PLANS_KEPT, Cell, Planned
-from stream.quotients import CELL, NOT_DIVIDED, Floats
+from stream.surveying import CELL, NOT_DIVIDED, Floats
 
 PLANNED: Mapping[str, Planned] = {
     window: Planned(((key, one.make) for key, (one, of) in BY_KEY.items() if of == window), window == "show")
@@ -23,7 +23,7 @@ PLANNED: Mapping[str, Planned] = {
 
 
 class Layout(NamedTuple):
-    """What stands where: keys, how certain each is unless it is missing, and the rows for `quotients.work_out`."""
+    """What stands where: keys, how certain each is unless it is missing, and the rows for `surveying.work_out`."""
 
     keys: tuple[str, ...]
     statuses: tuple[Status, ...]
@@ -56,7 +56,7 @@ def table_of(rows: Ints, now: Known, then: Known | None) -> Table:
     """
     layout = _layout(now, then)
     values, parts = np.empty(len(layout.keys)), np.empty((len(layout.keys), 2), np.int64)
-    quotients.work_out(rows, layout.cells, values, parts)
+    surveying.work_out(rows, layout.cells, values, parts)
     return Table(layout, values, parts)
 
 

@@ -1,6 +1,6 @@
 """Takes the events of a closing second, or a straggler, into sums, sessions, shelf and sources. It decides nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,19 @@ from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.kinds import COUNTS_IN, JOIN, WITH_USER, bits, mark
-from stream.loops import KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, TS, USER, Ints, Lines
-from stream.names import NOBODY, Names
+from stream.loops import AMOUNT, KIND, NONE, PIECES, SOURCE, TS, USER, WHAT, Ints, Lines
+from stream.names import NOBODY
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
 from stream.numbers import USER as ANY_USER
+from stream.offers import Sale
 from stream.products import Shelf
 from stream.sources import SOURCES_MAX, Silence, Sources
 from stream.splits import Splits
-from stream.waiting import ABOUT_CODES, CODE, KINDS, TOLD, USERS_MAX, Moment, Pane, Waiting
+from stream.waiting import ABOUT_CODES, CODE, KINDS, SELLING, TOLD, Moment, Pane, Waiting
 from stream.windows import Buckets, Distinct
 
 COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are forgotten
-_JOINS, _ABOUT_PRODUCTS = bits([JOIN]), bits(ABOUT_CODES)
+_JOINS, _ABOUT_PRODUCTS, _SELLING = bits([JOIN]), bits(ABOUT_CODES), bits(CODE[kind] for kind in SELLING)
 # What lines of orders count in: pieces, amount, amount by buyers with an id, lines without an order, orders, and the
 # orders of the refund rate, whose other half they are.
 _LINES: dict[type, Lines] = {
@@ -29,7 +30,7 @@ _LINES: dict[type, Lines] = {
     e.OrderPaid: (s.UNITS_PAID, s.GMV_PAID, s.GMV_NAMED, s.NAMELESS_PAID, s.ORDERS_PAID, s.REFUNDS),
     e.OrderRefunded: (NONE, s.REFUNDED, NONE, s.NAMELESS_REFUNDED, s.REFUNDS, s.ORDERS_PAID),
 }
-_Line = e.OrderCreated | e.OrderPaid | e.OrderRefunded
+_SOLD = [CODE[e.OrderCreated], CODE[e.OrderPaid]]
 _WHO = {s.VIEWERS: None, s.CLICKERS: e.ProductClick, s.BUYERS: e.OrderPaid}  # of the splits' people; None: of any event
 
 
@@ -46,6 +47,7 @@ class Tally:
 
     def __init__(self, online_source: str | None, declared: frozenset[str], waiting: Waiting) -> None:
         self.users = waiting.users
+        self._orders = waiting.orders
         self._source_names = waiting.sources
         self.buckets = Buckets(s.N_SERIES)
         self.people = Distinct(s.PEOPLE[0], len(s.PEOPLE), self.buckets)
@@ -66,18 +68,16 @@ class Tally:
         self.quiet_scene = False
         self.refunded_paid = 0  # orders of this show that were paid and refunded
         self._combos: dict[str, int] = {}
-        self._order_names = Names(USERS_MAX)
         self._familiar = self._named = 0  # bits of the types, and of those with a user, that `known` holds
         # In this order: a scene and a plan hold for their whole second, a join for what the joined one does in it.
+        # Order lines come after, then readings of the stock they were taken from.
         self._handlers: dict[type, Callable[[list[Any], int], None]] = {
             e.AdSpend: self._spent,
             e.ViewerJoin: self._whence,
             e.ViewerCount: self._count,
             e.Gift: self._gift,
-            e.OrderCreated: self._created,
             e.OrderPaid: self._paid,
             e.OrderRefunded: self._refunded,
-            e.StockLevel: self._stock,
             e.HostSpeech: self._speech,
         }
 
@@ -86,7 +86,6 @@ class Tally:
         self.buckets.start(second)
         self.shelf.start(second)
         self.splits.start(second)
-        self._order_names.clear()
         for distinct in (self.people, self.orders):
             distinct.clear()
         self.sessions.clear()
@@ -128,9 +127,11 @@ class Tally:
             self.splits.joined_scene(second, int((rows[:, KIND] == JOIN).sum()))
         for kind, handler in self._handlers.items() if lists else ():
             if kind in lists:
-                if kind in _LINES:
-                    self._lines(kind, lists[kind], rows, column, second)
                 handler(lists[kind], second)
+        if came & _SELLING:
+            self._sell(moment, column, second)
+        if e.StockLevel in lists:
+            self._stock(lists[e.StockLevel], second)
         if column is not self.buckets.column and column.any():
             self.buckets.correct(second, column)
         self.splits.panes.settle()
@@ -250,7 +251,7 @@ class Tally:
         """Refresh what may be known at `end_ms`; a new record only when something changed, since lines keep it."""
         self.silent = self.sources.silent(end_ms)
         masked = any(masking.masked for masking in self.masking.values())
-        full = self.users.full, self._order_names.full
+        full = self.users.full, self._orders.full
         told = (self.silent, masked, self.online.total is not None, self.online.exact, full)
         if told == self._told and not self.silent:  # of silent sources more may be heard by now
             return
@@ -296,32 +297,31 @@ class Tally:
             if count:
                 self.buckets.add(s.GIFT_VALUE, second, count * event.value)
 
-    def _lines(self, kind: type, events: list[_Line], rows: Ints, column: Ints, second: int) -> None:
-        """Order lines of one type, which are among `rows`; sums of the room gather in `column`."""
-        shelf, stocks = self.shelf, self.shelf.stocks
-        if kind is e.OrderRefunded or (kind is e.OrderPaid and "order.created" in self.known.seen):
-            stocks = {}  # they do not tell how stock sells
-        number = self._order_names.number
-        lines: list[int] = []
-        for event in events:
-            product = NOBODY if event.product is None else shelf.known(event.product)
-            says = (event.order is not None) * SAYS_ORDER + (event.user is not None) * SAYS_USER
-            lines += (product, number(event.order), NOBODY, event.qty, event.amount, says)
-            if product != NOBODY and event.product in stocks:
-                stocks[event.product].lines_since += 1
-        self.orders.make_room(len(self._order_names))
-        taken = np.array(lines, np.int64).reshape(len(events), -1)
-        self.refunded_paid += loops.count_orders(
-            self.orders.state, column, second, taken, _LINES[kind], rows, CODE[kind]
-        )
-        shelf.lines(taken, kind, second)
+    def _sell(self, moment: Moment, column: Ints, second: int) -> None:
+        """Order lines, type by type; sums of the room gather in `column`."""
+        rows, shelf = moment.rows, self.shelf
+        self.orders.make_room(len(self._orders))
+        for kind, series in _LINES.items():
+            code = CODE[kind]
+            if not moment.kinds >> code & 1:
+                continue
+            pairs, last_ms = shelf.sell(rows, column, second, kind, self.orders.state, series)
+            self.refunded_paid += pairs
+            if kind is not e.OrderRefunded:
+                self.order_ms = max(self.order_ms or 0, last_ms)
+                if shelf.stocks and (kind is e.OrderCreated or "order.created" not in self.known.seen):
+                    shelf.tell_stocks(rows[rows[:, KIND] == code, WHAT])
+            if kind is e.OrderPaid and self.splits.alive:
+                for user, amount in rows[rows[:, KIND] == code][:, [USER, AMOUNT]].tolist():
+                    self.splits.paid(amount, user, second)
 
-    def _created(self, events: list[e.OrderCreated], second: int) -> None:
-        self.order_ms = max(self.order_ms or 0, events[-1].ts)
+    def sales(self, rows: Ints) -> Iterator[Sale]:
+        """The lines of orders created and paid among rows, those of a known product."""
+        for row in rows[np.isin(rows[:, KIND], _SOLD) & (rows[:, WHAT] > NOBODY)].tolist():
+            yield Sale(str(self.shelf.name(row[WHAT])), row[TS], row[PIECES], row[KIND] == _SOLD[0])
 
     def _paid(self, events: list[e.OrderPaid], second: int) -> None:
-        self.order_ms = max(self.order_ms or 0, events[-1].ts)
-        has_parts = self.splits.alive
+        """Payments that say more than what was paid."""
         for event in events:
             if event.returning is not None:
                 self._learn(RETURNING)
@@ -330,8 +330,7 @@ class Tally:
             if event.channel is not None:
                 self._learn(CHANNEL)
                 self.buckets.add(s.GMV_AD, second, event.amount)
-            if has_parts or event.channel is not None:
-                self.splits.paid(event, self.users.number(event.user), second)
+                self.splits.paid_by(event.channel, event.amount, second)
 
     def _returns(self, user: int, second: int) -> None:
         """A buyer has bought in this room before."""
@@ -375,7 +374,6 @@ class Tally:
         known = self.known
         return {
             "buckets": self.buckets.snapshot(),
-            "orders": self._order_names.snapshot(),
             "distinct": [self.people.snapshot(), self.orders.snapshot()],
             "sessions": self.sessions.snapshot(),
             "online": self.online.snapshot(),
@@ -398,7 +396,6 @@ class Tally:
     def restore(self, state: dict[str, Any]) -> None:
         """Everything as it stood when `state` was taken."""
         self.buckets.restore(state["buckets"])
-        self._order_names.restore(state["orders"])
         for distinct, plain in zip((self.people, self.orders), state["distinct"], strict=True):
             distinct.restore(plain)
         self.sessions.restore(state["sessions"])

@@ -5,16 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import msgspec
 import numpy as np
 
-from stream import loops
 from stream import series as s
+from stream import surveying
 from stream.baseline import fall_z, usual
 from stream.catalogue import Product, RundownItem
 from stream.loops import Ints
 from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
-from stream.quotients import ONE, SECONDS
 from stream.shelf_numbers import ProductView
 from stream.sources import Silence
 from stream.split_numbers import part_line
+from stream.surveying import ONE, SECONDS
 from stream.tables import PLANNED, Table, table_of
 from stream.tally import Tally
 from stream.windows import WINDOWS_S
@@ -61,7 +61,7 @@ class Before:
     def keep(self, tally: Tally) -> None:
         """Remember the second just closed."""
         end_s = tally.buckets.end_s
-        loops.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals, _IN_NUMBERS)
+        surveying.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals, _IN_NUMBERS)
         self._learn(end_s, tally.known)
 
     def fill(self, tally: Tally) -> None:

@@ -13,30 +13,33 @@ import numpy as np
 
 from stream import admitting
 from stream import events as e
-from stream.loops import KIND, SOURCE, TS, USER, WHAT, Flags, Ints
+from stream.loops import KIND, NONE, ORDER, SAYS_USER, SOURCE, TS, USER, WHAT, Flags, Ints
 from stream.names import NOBODY, HashedNames, Hashes
 from stream.windows import from_plain, plain
 
 KINDS: tuple[type, ...] = tuple(e.TAG_OF)
 CODE = {kind: code for code, kind in enumerate(KINDS)}
-N_COLUMNS = 5
+N_COLUMNS = 9
 _FIRST_ROWS = 16  # room made at first; it doubles
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
+ORDERS_MAX = 1_000_000  # orders likewise
 PRODUCTS_MAX = 10_000  # products a room keeps; events of further ones count for the room alone
 SOURCES_NAMED_MAX = 10_000  # sources a room tells apart; events of further ones count as if they named none
 COUNTING = frozenset({e.Like, e.RoomExposure})
 ABOUT_PRODUCTS = frozenset({e.ProductExpose, e.ProductClick, e.CartAdd})
+SELLING = (e.OrderCreated, e.OrderPaid, e.OrderRefunded)  # order lines, in the order in which those of a second count
 
 Pane = dict[type, list[Any]]
 """Events of one second by type, those that are more than a row."""
 TOLD: type = e.RoomStart  # the list of those whose order among different types matters
-_OWN_LIST = frozenset({e.ViewerJoin, e.ViewerCount, e.Gift, e.AdSpend, e.OrderRefunded})
+_OWN_LIST = frozenset({e.ViewerJoin, e.ViewerCount, e.Gift, e.AdSpend, e.OrderPaid, e.OrderRefunded})
 BARE = frozenset(
     {e.ViewerLeave, e.ViewerHeartbeat, e.RoomExposure, e.Like, e.Follow, e.Share, e.FanclubJoin, e.PrivateJoin}
-    | {e.Chat, e.ProductExpose, e.ProductClick, e.CartAdd, e.CartRemove, e.OrderCancelled, e.QuestionAnswered}
-    | {e.SourceBeat}
+    | {e.Chat, e.ProductExpose, e.ProductClick, e.CartAdd, e.CartRemove, e.OrderCreated, e.OrderCancelled}
+    | {e.QuestionAnswered, e.SourceBeat}
 )
-ABOUT_CODES = [CODE[kind] for kind in ABOUT_PRODUCTS]
+ABOUT_CODES = [CODE[kind] for kind in (*ABOUT_PRODUCTS, *SELLING)]  # of a row that says which product
+_NO_LINE = (0, 0, 0, 0)
 by_time = attrgetter("ts")
 
 
@@ -46,6 +49,12 @@ def more_than_a_row(event: e.RoomEvent) -> bool:
     if kind is e.ViewerJoin:
         assert isinstance(event, e.ViewerJoin)
         return event.from_ is not None or event.ref is not None or event.segment is not None
+    if kind is e.OrderPaid:
+        assert isinstance(event, e.OrderPaid)
+        return event.channel is not None or event.returning is not None
+    if kind is e.OrderRefunded:
+        assert isinstance(event, e.OrderRefunded)
+        return event.channel is not None
     return kind not in BARE
 
 
@@ -81,10 +90,11 @@ class Moment:
 class Waiting:
     """The events of a room that wait, and its users, products and sources by number."""
 
-    __slots__ = ("_held", "_kept", "count", "products", "sources", "users")
+    __slots__ = ("_held", "_kept", "count", "orders", "products", "sources", "users")
 
     def __init__(self) -> None:
         self.users = Hashes(USERS_MAX)
+        self.orders = Hashes(ORDERS_MAX)
         self.products = HashedNames(PRODUCTS_MAX)
         self.sources = HashedNames(SOURCES_NAMED_MAX)
         self._held: Ints = np.zeros((_FIRST_ROWS, N_COLUMNS), np.int64)
@@ -111,12 +121,16 @@ class Waiting:
 
     def row(self, event: Any) -> tuple[int, ...]:
         """An event as a row."""
-        kind, what = type(event), 1
+        kind, what, line = type(event), 1, _NO_LINE
         if kind in ABOUT_PRODUCTS:
-            what = self.products.number(event.product)
+            what = self.products.number(event.product) or NONE
         elif kind in COUNTING:
             what = event.count
-        return event.ts, CODE[kind], self.users.number(event.user), what, self.sources.number(event.source)
+        elif kind in SELLING:
+            what = 0 if event.product is None else self.products.number(event.product) or NONE
+            order = 0 if event.order is None else self.orders.number(event.order) or NONE
+            line = order, event.qty, event.amount, 0 if event.user is None else SAYS_USER
+        return event.ts, CODE[kind], self.users.number(event.user), what, self.sources.number(event.source), *line
 
     def add(self, event: e.RoomEvent) -> None:
         """An event that waits from now on."""
@@ -166,14 +180,17 @@ class Waiting:
         return Moment(rows, pane, said)
 
     def forget(self, *others: Ints) -> None:
-        """Forget the users and products but those that wait, or are in `others`; these rows get their new numbers."""
+        """Forget the users, orders and products but those that wait, or are in `others`; these rows get their new
+        numbers.
+        """
         held = [*others, self.rows]
         every = np.concatenate(held)
-        users, places = np.unique(every[:, USER], return_inverse=True)
-        known = users != NOBODY
-        self.users.learn(self.users.by_number()[users[known]])
-        _renumber(held, USER, places, np.cumsum(known) * known)
-        about = np.isin(every[:, KIND], ABOUT_CODES)
+        for names, column in ((self.users, USER), (self.orders, ORDER)):
+            numbers, places = np.unique(every[:, column], return_inverse=True)
+            known = numbers > NOBODY
+            names.learn(names.by_number()[numbers[known]])
+            _renumber(held, column, places, np.where(known, np.cumsum(known), numbers))
+        about = np.isin(every[:, KIND], ABOUT_CODES) & (every[:, WHAT] > NOBODY)
         products, places = np.unique(np.where(about, every[:, WHAT], NOBODY), return_inverse=True)
         before = [*self.products.of]
         self.products.clear()
@@ -191,7 +208,7 @@ class Waiting:
         first_ms = self.first_ms() if self.count else 0
         columns = [self.rows[:, TS] - first_ms, *self.rows[:, KIND:].T]
         return {
-            "users": [self.users.full, plain(self.users.by_number()[1:])],
+            "numbered": [[held.full, plain(held.by_number()[1:])] for held in (self.users, self.orders)],
             "names": [self.products.snapshot(), self.sources.snapshot()],
             "first_ms": first_ms,
             "rows": [plain(column) for column in columns],
@@ -200,9 +217,9 @@ class Waiting:
 
     def restore(self, state: dict[str, Any]) -> None:
         """As it stood when `state` was taken."""
-        full, hashes = state["users"]
-        self.users.learn(from_plain(hashes))
-        self.users.full = full
+        for numbered, (full, hashes) in zip((self.users, self.orders), state["numbered"], strict=True):
+            numbered.learn(from_plain(hashes))
+            numbered.full = full
         for names, held in zip((self.products, self.sources), state["names"], strict=True):
             names.restore(held)
         rows = np.stack([from_plain(column) for column in state["rows"]], axis=1)
@@ -218,13 +235,14 @@ class Waiting:
     def _check(self, rows: Ints) -> None:
         """Raises msgspec.ValidationError where a row names what there is not: loops trust that it is there."""
         about = np.where(np.isin(rows[:, KIND], ABOUT_CODES), rows[:, WHAT], 0)
-        for numbers, limit in (
-            (rows[:, KIND], len(KINDS) - 1),
-            (rows[:, USER], len(self.users)),
-            (about, len(self.products)),
-            (rows[:, SOURCE], len(self.sources)),
+        for numbers, least, most in (
+            (rows[:, KIND], 0, len(KINDS) - 1),
+            (rows[:, USER], 0, len(self.users)),
+            (about, NONE, len(self.products)),
+            (rows[:, SOURCE], 0, len(self.sources)),
+            (rows[:, ORDER], NONE, len(self.orders)),
         ):
-            if len(rows) and not 0 <= numbers.min() <= numbers.max() <= limit:
+            if len(rows) and not least <= numbers.min() <= numbers.max() <= most:
                 raise msgspec.ValidationError("a waiting event names what there is not")
 
 

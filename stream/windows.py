@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stream import loops
+from stream import loops, surveying
 from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
@@ -86,11 +86,11 @@ class Buckets:
 
     def between(self, series: int, start_s: int, end_s: int) -> int:
         """Sum over [start_s, end_s), as far as it is held."""
-        return int(loops.between(self.ring, self.end_s, series, start_s, end_s))
+        return int(surveying.between(self.ring, self.end_s, series, start_s, end_s))
 
     def per_minute(self, series: int, end_s: int, minutes: int) -> list[int]:
         """Sums over the `minutes` minutes before `end_s`, oldest first."""
-        sums: list[int] = loops.per_minute(self.ring, self.end_s, series, end_s, minutes).tolist()
+        sums: list[int] = surveying.per_minute(self.ring, self.end_s, series, end_s, minutes).tolist()
         return sums
 
     def snapshot(self) -> dict[str, Any]:

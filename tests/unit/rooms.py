@@ -13,6 +13,7 @@ from stream.desk import Desk
 from stream.errors import RejectedEvent
 from stream.events import RoomEvent
 from stream.numbers import MISSING, Number
+from stream.offers import Sale
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState, Record
 
@@ -142,7 +143,11 @@ class Room:
         event: RoomEvent = kind(room="r1", **{"ts": self.script.at_ms} | fields)
         at_ms = self.script.at_ms + 1_000
         self.desk.arrive(event, at_ms)
-        self.desk.take(event, at_ms)
+        if isinstance(event, ev.OrderCreated | ev.OrderPaid):
+            if event.product is not None:
+                self.desk.sold(Sale(event.product, event.ts, event.qty, type(event) is ev.OrderCreated), at_ms)
+        else:
+            self.desk.take(event, at_ms)
 
     def run(self, seconds: int = 1) -> list[Record]:
         """Close so many seconds; what came out."""

@@ -11,10 +11,10 @@ from stream import products as p
 from stream import splits as of_part
 from stream.numbers import ALL, BY_KEY, CHANNEL, FROM, MISSING, RETURNING, USER, Known, Make, Number, Totals, named
 from stream.plans import Planned
-from stream.quotients import NOT_DIVIDED, UNKNOWN
 from stream.series import N_SERIES, ORDERS, PEOPLE
 from stream.shelf_numbers import PRODUCT_BY_KEY
 from stream.split_numbers import OF_ADS, OF_VIEWERS
+from stream.surveying import NOT_DIVIDED, UNKNOWN
 from stream.tables import table_of
 
 Definitions = list[tuple[str, Make]]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import events as e
-from stream.loops import KIND, SOURCE, TS, USER, WHAT
+from stream.loops import AMOUNT, KIND, NONE, ORDER, PIECES, SAYS, SOURCE, TS, USER, WHAT
 from stream.names import NOBODY, hashed
 from stream.waiting import CODE, KINDS, N_COLUMNS, TOLD, Moment, Pane, Waiting
 
@@ -47,10 +47,15 @@ MAKERS: tuple[Any, ...] = (
     lambda n, **common: e.HostSpeech(text="大家好", **common),
     lambda n, **common: e.AdSpend(amount=n, channel="feed", **common),
     lambda n, **common: e.SourceBeat(**common),
+    lambda n, **common: e.OrderPaid(qty=n, amount=10**12, **common),
+    lambda n, **common: e.OrderPaid(order=f"o{n}", amount=n, returning=n > 4, **common),
+    lambda n, **common: e.OrderPaid(order=f"o{n}", amount=n, channel="feed", **common),
+    lambda n, **common: e.OrderRefunded(amount=n, channel="feed", **common),
 )
 ROWS_ALONE = (e.Chat, e.Like, e.RoomExposure, e.Follow, e.ViewerLeave, e.ProductExpose, e.ProductClick, e.CartAdd)
-ROWS_ALONE += (e.CartRemove, e.SourceBeat)
-OWN_LIST = (e.ViewerJoin, e.ViewerCount, e.Gift, e.AdSpend, e.OrderRefunded)
+ROWS_ALONE += (e.CartRemove, e.SourceBeat, e.OrderCreated)
+OWN_LIST = (e.ViewerJoin, e.ViewerCount, e.Gift, e.AdSpend, e.OrderPaid, e.OrderRefunded)
+SELLING = (e.OrderCreated, e.OrderPaid, e.OrderRefunded)
 COUNTED: dict[type, str] = {e.Like: "count", e.RoomExposure: "count"}
 ABOUT_PRODUCTS = (e.ProductExpose, e.ProductClick, e.CartAdd)
 
@@ -74,26 +79,35 @@ many = st.lists(events_of, max_size=40)
 def told(waiting: Waiting, row: Sequence[int]) -> tuple[Any, ...]:
     """What a row says, in words."""
     kind, what = KINDS[row[KIND]], row[WHAT]
+    line = row[ORDER], row[PIECES], row[AMOUNT], row[SAYS]
+    if kind in SELLING:
+        line = waiting.orders.by_number()[row[ORDER]], *line[1:]
     return (
         row[TS],
         kind,
         NAMES[waiting.users.by_number()[row[USER]]],
-        waiting.products.name(what) if kind in ABOUT_PRODUCTS else what,
+        waiting.products.name(what) if kind in ABOUT_PRODUCTS + SELLING else what,
         waiting.sources.name(row[SOURCE]),
+        *line,
     )
 
 
 def meant(event: Any) -> tuple[Any, ...]:
-    """What the row of an event should say: about which product, or how many."""
-    kind = type(event)
+    """What the row of an event should say: about which product, or how many; and what was sold."""
+    kind, line = type(event), (0, 0, 0, 0)
     what = event.product if kind in ABOUT_PRODUCTS else getattr(event, COUNTED[kind]) if kind in COUNTED else 1
-    return event.ts, kind, event.user, what, event.source
+    if kind in SELLING:
+        what, line = event.product, (hashed(event.order), event.qty, event.amount, int(event.user is not None))
+    return event.ts, kind, event.user, what, event.source, *line
 
 
 def more_than_a_row(event: e.RoomEvent) -> bool:
     """Whether the event itself is kept."""
     if isinstance(event, e.ViewerJoin):
         return (event.from_, event.ref, event.segment) != (None, None, None)
+    if isinstance(event, e.OrderPaid | e.OrderRefunded):
+        returning = event.returning if isinstance(event, e.OrderPaid) else None
+        return (event.channel, returning) != (None, None)
     return not isinstance(event, ROWS_ALONE)
 
 
@@ -225,8 +239,11 @@ def test_forgetting_keeps_the_names_of_what_waits(
 
     assert [told(waiting, row) for row in others.tolist()] == [meant(event) for event in held]
     users = {event.user for event in [*waits, *held]} - {None}
-    products = {meant(event)[3] for event in [*waits, *held] if isinstance(event, ABOUT_PRODUCTS)}
+    told_of = [event for event in [*waits, *held] if isinstance(event, ABOUT_PRODUCTS + SELLING)]
+    products = {meant(event)[3] for event in told_of} - {None}
+    orders = {event.order for event in told_of if isinstance(event, SELLING)} - {None}
     assert (len(waiting.users), len(waiting.products)) == (len(users), len(products))
+    assert len(waiting.orders) == len(orders)
     assert waiting.sources.snapshot() == sources
     for second in range(START_S, START_S + 5):
         mine = sorted((event for event in waits if event.ts // 1000 == second), key=lambda event: event.ts)
@@ -251,11 +268,14 @@ def test_room_for_many_is_made_as_they_come() -> None:
 
 
 def test_beyond_the_limits_an_event_counts_for_the_room_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Users, products and sources too many are nobody's; the rows are there."""
-    for name in ("USERS_MAX", "PRODUCTS_MAX", "SOURCES_NAMED_MAX"):
+    """Users, products, orders and sources too many have no number; the rows are there."""
+    for name in ("USERS_MAX", "PRODUCTS_MAX", "ORDERS_MAX", "SOURCES_NAMED_MAX"):
         monkeypatch.setattr(f"stream.waiting.{name}", 1)
     waiting = Waiting()
     rows = [waiting.row(made(10, n, n, f"u{n}", f"s{n}")) for n in range(3)]
 
-    assert [(row[USER], row[WHAT], row[SOURCE]) for row in rows] == [(1, 1, 1), *[(NOBODY, NOBODY, NOBODY)] * 2]
+    assert [(row[USER], row[WHAT], row[SOURCE]) for row in rows] == [(1, 1, 1), *[(NOBODY, NONE, NOBODY)] * 2]
     assert (waiting.users.full, waiting.products.full, waiting.sources.full) == (True, True, True)
+    rows = [waiting.row(made(16, n, n, f"u{n}", None)) for n in range(3)]
+    assert [(row[WHAT], row[ORDER], row[SAYS]) for row in rows] == [(1, 1, 1), *[(NONE, NONE, 1)] * 2]
+    assert waiting.orders.full

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stream import admitting, loops
 from stream.events import CartAdd, Chat, ProductClick
 from stream.kinds import bits
-from stream.loops import BUYER, KIND, NONE, SAYS_ORDER, SAYS_USER, SOURCE, USER, WHAT, Ints
+from stream.loops import KIND, NONE, ORDER, SAYS, SAYS_USER, SOURCE, USER, WHAT, Ints
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.products import Shelf
@@ -353,9 +353,17 @@ def test_the_second_a_key_was_last_seen_in_is_known(script: Sightings) -> None:
         assert crowd.people.seen_last(1 + series, np.arange(61)) == last
 
 
-def order_lines(orders: list[int], pieces: int = 0, amount: int = 0, says: int = SAYS_ORDER | SAYS_USER) -> Ints:
-    """Lines of these orders, about no product."""
-    return np.array([(NOBODY, order, NOBODY, pieces, amount, says) for order in orders], np.int64).reshape(-1, 6)
+Line = tuple[int, int, int, int, int]  # product, order, user, pieces, amount
+SALE = 8  # the kind of event that order lines are here
+
+
+def order_lines(lines: Iterable[Line], says: int = SAYS_USER) -> Ints:
+    """Rows of order lines, in their order."""
+    told = np.array([*lines], np.int64).reshape(-1, 5)
+    rows = rows_of(told[:, 2], np.full(len(told), SALE))
+    rows[:, WHAT], rows[:, ORDER], rows[:, loops.PIECES], rows[:, loops.AMOUNT] = told[:, [0, 1, 3, 4]].T
+    rows[:, SAYS] = says
+    return rows
 
 
 @settings(max_examples=40)
@@ -373,9 +381,8 @@ def test_pairs_of_orders_equal_brute_force(script: Sightings, orders: list[int],
         series = (NONE, 0, NONE, 0, 1 + here, 1 + there)
         pairs = 0
         for some in [[order] for order in orders] if each else [orders]:
-            rows = rows_of(np.zeros(len(some), np.int64), np.zeros(len(some), np.int64))
-            lines = order_lines(some)
-            pairs += loops.count_orders(crowd.people.state, crowd.buckets.column, second, lines, series, rows, 0)
+            rows = order_lines((NOBODY, order or NONE, NOBODY, 0, 0) for order in some)
+            pairs += loops.count_orders(crowd.people.state, crowd.buckets.column, second, rows, SALE, series)[0]
         crowd.held += [(here, order, second) for order in orders if order]
 
         assert pairs == len(set(orders) & known[1] - known[0])
@@ -395,21 +402,23 @@ def test_every_type_of_event_has_a_bit() -> None:
     assert len(KINDS) <= 63
 
 
-def test_order_lines_add_up_and_take_the_users_of_their_rows() -> None:
-    """Pieces, amounts, those with a user, and lines without an order, of the rows of their kind alone."""
+def test_order_lines_add_up() -> None:
+    """Pieces, amounts, those with a user, and lines without an order, of the rows of their kind alone.
+
+    An order that was left out is one, without a number.
+    """
     buckets = Buckets(6)
     buckets.start(START)
     orders = Distinct(4, 2, buckets)
     orders.make_room(9)
-    lines = np.concatenate(
-        [order_lines([7], 2, 100), order_lines([NOBODY], 1, 30, SAYS_USER), order_lines([7, 9], 5, 1_000, SAYS_ORDER)]
-    )
-    rows = rows_of(ints(1, 2, 3, 4, 5, 6), ints(3, 8, 8, 3, 8, 8))
-    pairs = loops.count_orders(orders.state, buckets.column, START, lines, (0, 1, 2, 3, 4, 5), rows, 8)
+    rows = order_lines([(0, 7, 2, 2, 100), (0, NOBODY, NOBODY, 1, 30), (0, 7, 5, 5, 1_000), (0, 9, 6, 5, 1_000)])
+    rows[2:, SAYS] = 0
+    left_out, others = order_lines([(0, NONE, 1, 1, 10)]), rows_of(ints(1, 4), ints(3, 3))
+    left_out[:, loops.TS] = 5
+    rows = np.concatenate([others, rows, left_out, others])
 
-    assert pairs == 0
-    assert lines[:, BUYER].tolist() == [2, 3, 5, 6]
-    assert buckets.column.tolist() == [13, 2_130, 130, 1, 2, 0]
+    assert loops.count_orders(orders.state, buckets.column, START, rows, SALE, (0, 1, 2, 3, 4, 5)) == (0, 5)
+    assert buckets.column.tolist() == [14, 2_140, 140, 1, 2, 0]
 
 
 @settings(max_examples=40)
@@ -584,7 +593,6 @@ UNITS, AMOUNT, NAMELESS, ORDERS, PEOPLE, TWINS = range(6)
 LINES = ((0, 1, 2, 3, 4, NONE), (5, 6, 7, 8, 9, 12), (NONE, 10, 11, 12, NONE, 8))
 N_LINE_SERIES = 13
 PLACELESS = 3  # a product, by number, without a place
-Line = tuple[int, int, int, int, int]  # product, order, user, pieces, amount
 some_lines = st.lists(
     st.tuples(
         st.integers(NOBODY, PLACELESS),
@@ -605,11 +613,16 @@ line_script = st.lists(
 )
 
 
-def count_lines(panes: Panes, lines: Ints, series: loops.Lines, places: Ints, touched: Ints, second: int) -> list[int]:
+def count_lines(
+    panes: Panes, lines: Iterable[Line], series: loops.Lines, places: Ints, touched: Ints, second: int
+) -> list[int]:
     """Order lines come to panes; returns the products of which an order makes a pair."""
-    panes.make_room(7 * len(lines), 2 * len(lines))
-    found = loops.count_lines(panes.state, lines, series, places, touched, second)
-    products: list[int] = lines[:found, 0].tolist()
+    rows = order_lines(lines)
+    panes.make_room(7 * len(rows), 2 * len(rows))
+    complete, paired = loops.count_lines(panes.state, rows, SALE, series, places, touched, second)
+    named = rows[rows[:, WHAT] != NOBODY, WHAT]
+    assert complete == (NONE not in [loops.place_of(places, product) for product in named])
+    products: list[int] = paired.tolist()
     return products
 
 
@@ -630,8 +643,7 @@ class Stall:
         second = max(START, self.panes.end_s - 1 - late)
         found: list[int] = []
         for some in [[line] for line in lines] if each else [lines]:
-            rows = np.array(some, np.int64).reshape(-1, 5)
-            found += count_lines(self.panes, rows, LINES[kind], self.places, self.touched, second)
+            found += count_lines(self.panes, some, LINES[kind], self.places, self.touched, second)
         return found
 
     def note(self, kind: int, lines: list[Line], late: int) -> list[int]:
@@ -792,7 +804,7 @@ ORDER_ALONE = (NONE, NONE, NONE, 1, NONE, NONE)  # of a line only its order coun
 
 def ordered(panes: Panes, key: str, orders: Iterable[int], second: int) -> None:
     """Orders are seen at a key."""
-    lines = np.array([(1, order, 0, 1, 1) for order in orders], np.int64)
+    lines = [(1, order, 0, 1, 1) for order in orders]
     assert count_lines(panes, lines, ORDER_ALONE, ints(NONE, panes.place(key)), np.zeros(2, np.int64), second) == []
 
 

@@ -1,4 +1,4 @@
-"""The loop that works out every number of a room at once, out of the sums of its windows.
+"""The loops that read what was closed: sums of any seconds, and every number of a room at once.
 
 What a cell is says `stream.plans`; here it is a row of whole numbers, in the order of CELL.
 """
@@ -10,10 +10,47 @@ from stream.compiling import compiled
 from stream.loops import Ints
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 SECONDS, NOTHING, ONE = -3, -2, -1  # places of a window's row: after its sums its length, 0 and 1
 NOT_DIVIDED = -9  # instead of the place of what stands below: the number is a sum
 UNKNOWN = -1  # what stands below a number that is missing whatever stands above
 CELL = ("window", "plus", "also", "less", "below", "beside", "factor", "divisor", "unless")
+
+
+# `ring` (series, seconds) and `totals` (windows, series) are those of stream.windows.Buckets
+
+
+@compiled
+def between(ring: Ints, end_s: int, series: int, start_s: int, stop_s: int) -> int:
+    """The sum of a series over [start_s, stop_s), as far as it is held, `end_s` being the end of the newest second."""
+    span_s = ring.shape[1]
+    start_s, stop_s, total = max(start_s, end_s - span_s), min(stop_s, end_s), 0
+    at = start_s % span_s
+    for _ in range(stop_s - start_s):
+        total += ring[series, at]
+        at += 1
+        if at == span_s:
+            at = 0
+    return total
+
+
+@compiled
+def per_minute(ring: Ints, end_s: int, series: int, stop_s: int, minutes: int) -> Ints:
+    """As `between` over each of the minutes before `stop_s`, the oldest first."""
+    sums = np.empty(minutes, np.int64)
+    for minute in range(minutes):
+        start_s = stop_s - 60 * (minutes - minute)
+        sums[minute] = between(ring, end_s, series, start_s, start_s + 60)
+    return sums
+
+
+@compiled
+def keep(kept: Ints, slot: int, totals: Ints, wanted: Flags) -> None:
+    """Write the wanted of the longest windows' sums into a column of `kept` (series, slots); what is alike stays so."""
+    sums = totals[-1]
+    for series in range(sums.size):
+        if wanted[series] and kept[series, slot] != sums[series]:
+            kept[series, slot] = sums[series]
 
 
 @compiled
