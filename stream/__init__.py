@@ -7,7 +7,7 @@ room       one room: closes seconds, says lines, prompts and recaps
  sums      tally takes a second into: series · windows · panes · audience · products · splits · sources · show
            kinds (what counts where) · names (users and all else as numbers)
  compiled  scanning (bytes to columns) · admitting (at the door) · loops (closing)
-           surveying (what was closed) · compiling (by Numba) · rehearsal
+           surveying (what was closed) · packing (for snapshots) · compiling (by Numba) · rehearsal
  numbers   numbers · shelf_numbers · split_numbers · plans · tables · worst · baseline
            view (the line, computed when asked)
  plays     playbook (data) · expressions, closures · signals · decision · evidence · openings

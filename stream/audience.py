@@ -67,15 +67,21 @@ class Sessions:
         """The sessions as plain data: those that are open, and those that may still be continued."""
         alive_ms = (self.buckets.end_s - 1) * 1000 - 2 * RETURN_MS
         users = np.flatnonzero((self._here > 0) & ((self._left == 0) | (self._left >= alive_ms)))
+        times = [plain(self._ago(row[users])) for row in (self._here, self._left)]
         return {
-            "users": [plain(np.diff(users, prepend=0)), plain(self._here[users]), plain(self._left[users])],
+            "users": [plain(np.diff(users, prepend=0)), *times],
             "counts": self._counts.tolist(),
         }
+
+    def _ago(self, times: Ints) -> Ints:
+        """How long before the end of the newest second, in ms, and back; 0 stays 0. The end of a second is no time."""
+        return np.where(times == 0, 0, (self.buckets.end_s + 1) * 1000 - times)
 
     def restore(self, state: dict[str, Any]) -> None:
         """The sessions as they stood when `state` was taken."""
         self.clear()
         steps, here, left = map(from_plain, state["users"])
+        here, left = self._ago(here), self._ago(left)
         users = steps.cumsum()
         if len(users):
             self._here, self._left = longer(self._here, users[-1]), longer(self._left, users[-1])

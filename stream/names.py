@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from xxhash import xxh64_digest
 
-from stream import admitting
+from stream import admitting, packing
 from stream.loops import Ints
 
 NOBODY = 0  # the number of no name
@@ -77,9 +77,7 @@ class Hashes:
 
     def by_number(self) -> Ints:
         """The hash of each number; 0 for NOBODY."""
-        hashes = np.zeros(self._count + 1, np.int64)
-        taken = self.table[self.table[:, 0] != 0]
-        hashes[taken[:, 1]] = taken[:, 0]
+        hashes: Ints = packing.by_number(self.table, self._count)
         return hashes
 
     def learn(self, hashes: Ints) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stream import loops
+from stream import loops, packing
 from stream.loops import LONGEST_S, NONE, SIZES, Held, Ints
-from stream.windows import ages, from_plain, plain, seconds_of
+from stream.windows import from_plain, plain, seconds_of
 
 SHOW = len(SIZES)  # the column of the whole show, after those of the windows
 _FIRST_KEYS = 8  # room made at first; it doubles, as does that for entries and pairs
@@ -117,16 +117,12 @@ class Panes:
     def snapshot(self) -> dict[str, Any]:
         """The sums as plain data."""
         used = len(self.place_of) * self.n_series
-        entries = self._entries[: self._used[2]]
-        entries = _merged(entries[entries[:, 0] != NONE])
-        pairs = self._pairs[self._pairs[:, 0] != 0]
-        pairs = pairs[pairs[:, 0].argsort()]
         return {
             "end_s": self.end_s,
             "keys": list(self.place_of),
             "totals": plain(self._totals[:used].T),
-            "entries": [plain(entries[:, 0]), plain(self.end_s - entries[:, 1]), plain(entries[:, 2])],
-            "pairs": [plain(np.diff(pairs[:, 0], prepend=0)), plain(ages(pairs[:, 1], self.end_s))],
+            "entries": [*map(plain, packing.entries_of(self._entries[: self._used[2]], self.end_s))],
+            "pairs": [*map(plain, packing.pairs_of(self._pairs, self.end_s))],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -145,14 +141,3 @@ class Panes:
         self._totals[:used] = from_plain(state["totals"]).reshape(SHOW + 1, used).T
         loops.move_pairs(np.stack([steps.cumsum(), seconds_of(seen, self.end_s)], axis=1), self._pairs)
         self._used[3] = len(steps)
-
-
-def _merged(entries: Ints) -> Ints:
-    """(place, second, amount) in order, one row for all of the same place and second."""
-    places, seconds, amounts = entries[:, 0], entries[:, 1], entries[:, 2]
-    order = np.lexsort((places, seconds))
-    cells = np.stack([places[order], seconds[order]], axis=1)
-    first = np.ones(len(cells), np.bool_)
-    first[1:] = (cells[1:] != cells[:-1]).any(axis=1)
-    sums = np.add.reduceat(amounts[order], np.flatnonzero(first)) if len(cells) else amounts
-    return np.concatenate([cells[first], sums[:, None]], axis=1)

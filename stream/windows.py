@@ -4,17 +4,18 @@ A window of W seconds that ends at T is [T - W, T). The state always stands at t
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from stream import loops, surveying
+from stream import loops, packing, surveying
 from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
 _SIZES_COLUMN = np.array(SIZES)
 _FIRST_KEYS = 16  # room made at first; it doubles
+Numbers = TypeVar("Numbers", Ints, Seconds)
 
 
 class Buckets:
@@ -161,7 +162,7 @@ class Distinct:
         """The seconds as plain data: of each series that saw a key, its count and how long ago that was."""
         end_s = self.buckets.end_s
         return [
-            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series].astype(np.int64)), end_s)))
+            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series]), end_s)))
             for series in np.flatnonzero(self.count)
         ]
 
@@ -175,9 +176,9 @@ class Distinct:
             self.count[series] = seen
 
 
-def ages(seconds: Ints, end_s: int) -> Ints:
+def ages(seconds: Seconds, end_s: int) -> Seconds:
     """How long before `end_s` each second was, which takes fewer bytes; 0 for NEVER."""
-    return np.where(seconds == NEVER, 0, end_s - seconds)
+    return np.where(seconds == NEVER, NEVER, np.uint32(end_s) - seconds).astype(np.uint32)
 
 
 def seconds_of(held: Ints, end_s: int) -> Ints:
@@ -194,16 +195,15 @@ def longer(row: Ints, place: int) -> Ints:
     return larger
 
 
-def trimmed(row: Ints) -> Ints:
+def trimmed(row: Numbers) -> Numbers:
     """The row without the zeros at its end."""
-    used = np.flatnonzero(row)
-    return row[: used[-1] + 1 if len(used) else 0]
+    return row[: packing.filled(row)]
 
 
 _SIZES_OF_NUMBERS = tuple(np.dtype(name) for name in ("<u1", "<u2", "<u4", "<i8"))
 
 
-def plain(values: Ints) -> bytes:
+def plain(values: Ints | Seconds) -> bytes:
     """Whole numbers as bytes, the same on every machine, in as few as the largest needs; the first says how many."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     for size in _SIZES_OF_NUMBERS:

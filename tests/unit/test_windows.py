@@ -941,14 +941,14 @@ def test_plain_numbers_are_the_same_on_every_machine() -> None:
     assert plain(ints(-2)) == b"\x08\xfe" + 7 * b"\xff"
 
 
-@given(st.integers(2, 2**40), st.data())
+@given(st.integers(2, 2**32 - 1), st.data())
 def test_ages_come_back_as_seconds(end_s: int, data: st.DataObject) -> None:
     """Seconds before the end, the newest one 1; NEVER is 0, and stays apart from all others."""
     seconds = data.draw(st.lists(st.just(NEVER) | st.just(end_s - 1) | st.integers(1, end_s - 1), max_size=20))
-    held = ages(ints(*seconds), end_s)
+    held = ages(np.array(seconds, np.uint32), end_s)
 
     assert held.tolist() == [0 if second == NEVER else end_s - second for second in seconds]
-    assert seconds_of(held, end_s).tolist() == seconds
+    assert seconds_of(held.astype(np.int64), end_s).tolist() == seconds
     assert seconds_of(from_plain(plain(held)), end_s).tolist() == seconds
 
 
