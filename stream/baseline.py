@@ -4,9 +4,8 @@ Counts a step (a minute, unless told otherwise) are taken for Poisson or wider. 
 out; before enough was seen nothing is known. Changes smaller than the zone are of no interest, however certain.
 """
 
-from collections.abc import Sequence
 from math import sqrt
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any, Literal
 
 import msgspec
@@ -123,15 +122,6 @@ class Watch:
         """The watch as it stood when `state` was taken."""
         self.level, self.spread, self._n, self._sum, self._before, counts, since, self._held_ms = state
         self._counts, self._since = list(counts), list(since)
-
-
-def usual(counts: Sequence[int], least: int = 3) -> float | None:
-    """The median of past minutes, None of fewer than `least`: up to half of them may be bursts.
-
-    >>> usual([50, 52, 400, 49]), usual([50, 52])
-    (51.0, None)
-    """
-    return float(median(counts)) if len(counts) >= max(1, least) else None
 
 
 def fall_z(now: float, then: float) -> float | None:

@@ -46,6 +46,7 @@ def rehearse() -> None:
     view = state.view()
     view.table()
     view.number("joins_median_10m")
+    state.tally.buckets.usual(np.arange(1), np.arange(1), 0, 3)
     view.number("organic_joins_3m")
 
 

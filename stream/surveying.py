@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 SECONDS, NOTHING, ONE = -3, -2, -1  # places of a window's row: after its sums its length, 0 and 1
 NOT_DIVIDED = -9  # instead of the place of what stands below: the number is a sum
+ENOUGH = 3  # minutes before anything is usual
 UNKNOWN = -1  # what stands below a number that is missing whatever stands above
 CELL = ("window", "plus", "also", "less", "below", "beside", "factor", "divisor", "unless")
 
@@ -35,13 +36,23 @@ def between(ring: Ints, end_s: int, series: int, start_s: int, stop_s: int) -> i
 
 
 @compiled
-def per_minute(ring: Ints, end_s: int, series: int, stop_s: int, minutes: int) -> Ints:
-    """As `between` over each of the minutes before `stop_s`, the oldest first."""
-    sums = np.empty(minutes, np.int64)
+def usual(ring: Ints, end_s: int, plus: Ints, less: Ints, stop_s: int, minutes: int) -> float:
+    """The median of the minutes before `stop_s`, of the sums of the series `plus` but for those of `less`.
+
+    NaN of fewer than ENOUGH minutes: up to half of them may be bursts.
+    """
+    if minutes < ENOUGH:
+        return np.nan
+    sums = np.zeros(minutes, np.int64)
     for minute in range(minutes):
         start_s = stop_s - 60 * (minutes - minute)
-        sums[minute] = between(ring, end_s, series, start_s, start_s + 60)
-    return sums
+        for series in plus:
+            sums[minute] += between(ring, end_s, series, start_s, start_s + 60)
+        for series in less:
+            sums[minute] -= between(ring, end_s, series, start_s, start_s + 60)
+    sums.sort()
+    half = minutes // 2
+    return float(sums[half]) if minutes % 2 else (sums[half - 1] + sums[half]) / 2
 
 
 @compiled

@@ -7,7 +7,7 @@ import numpy as np
 
 from stream import series as s
 from stream import surveying
-from stream.baseline import fall_z, usual
+from stream.baseline import fall_z
 from stream.catalogue import Product, RundownItem
 from stream.loops import Ints
 from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
@@ -308,14 +308,12 @@ class RoomView:
         status = worst("estimated", tally.known.status(("viewer.count",)), tally.known.status(("viewer.join",)))
         return Number(stayed / base, status, stayed, base)
 
-    def _median(self, series: tuple[int, ...], minutes_ago: int, needs: tuple[str, ...], times: int = 1) -> Number:
+    def _median(self, series: Ints, minutes_ago: int, needs: tuple[str, ...], times: int = 1) -> Number:
         """`times` the median over the ten minutes that ended `minutes_ago` minutes ago; missing in a younger show."""
         tally = self._tally
         status = tally.known.status(needs)
         end_s = tally.buckets.end_s - 60 * minutes_ago
-        whole = max(0, min(10, (end_s - self._before.start_s) // 60))
-        rows = [tally.buckets.per_minute(one, end_s, whole) for one in series]
-        level = usual(rows[0] if len(rows) == 1 else [*map(sum, zip(*rows, strict=True))])
+        level = tally.buckets.usual(series, _NONE, end_s, min(10, (end_s - self._before.start_s) // 60))
         return MISSING if status == "missing" or level is None else Number(times * level, status)
 
     def _organic(self, ago_minutes: int, times: int) -> Number:
@@ -324,9 +322,7 @@ class RoomView:
         end_s = buckets.end_s - 60 * ago_minutes
         if status == "missing" or end_s - 600 < self._before.start_s:
             return MISSING
-        every = buckets.per_minute(s.JOINS, end_s, 10)
-        ads = buckets.per_minute(s.JOINS_ADS, end_s, 10)
-        level = usual([a - b for a, b in zip(every, ads, strict=True)])
+        level = buckets.usual(_JOINS, _ADS, end_s, 10)
         return MISSING if level is None else Number(times * level, status)
 
     def _sum(self, minutes: int, needs: tuple[str, ...], *series: int) -> Number:
@@ -345,10 +341,10 @@ class RoomView:
             return MISSING
         return Number(every.value - ads.value, every.status)
 
-    def _order_series(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    def _order_series(self) -> tuple[Ints, tuple[str, ...]]:
         if "order.created" in self._tally.known.seen:
-            return (s.ORDERS_CREATED, s.NAMELESS_CREATED), ("order.created",)
-        return (s.ORDERS_PAID, s.NAMELESS_PAID), ("order.paid",)
+            return _CREATED, ("order.created",)
+        return _PAID, ("order.paid",)
 
     def _orders_now(self) -> Number:
         series, needs = self._order_series()
@@ -401,6 +397,17 @@ _SECONDS = np.array([WINDOWS_S.get(window, FOREVER_S) for window in ALL])
 _NO_SUMS = np.zeros((len(ALL), s.N_SERIES + 3), np.int64)
 _NO_SUMS[:, ONE] = 1
 _REACTIONS = ("chat", "like")
+_NONE, _JOINS, _ADS, _REACTING, _CREATED, _PAID = (
+    np.array(series, np.int64)
+    for series in (
+        [],
+        [s.JOINS],
+        [s.JOINS_ADS],
+        [s.CHATS, s.LIKE_MESSAGES],
+        [s.ORDERS_CREATED, s.NAMELESS_CREATED],
+        [s.ORDERS_PAID, s.NAMELESS_PAID],
+    )
+)
 _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "online": RoomView._online,
     "online_1m": RoomView._online_1m,
@@ -418,16 +425,16 @@ _WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
     "retention_60s_cohort": RoomView._cohort,
     "orders_now": RoomView._orders_now,
     "orders_median_10m": RoomView._orders_median,
-    "joins_median_10m": lambda view: view._median((s.JOINS,), 1, ("viewer.join",)),
+    "joins_median_10m": lambda view: view._median(_JOINS, 1, ("viewer.join",)),
     "organic_joins_3m": RoomView._organic_now,
     "organic_joins_base": lambda view: view._organic(5, 3),
     "ads_joins_3m": lambda view: view._sum(3, ("viewer.join",), s.JOINS_ADS),
-    "ads_joins_base": lambda view: view._median((s.JOINS_ADS,), 5, ("viewer.join",), 3),
+    "ads_joins_base": lambda view: view._median(_ADS, 5, ("viewer.join",), 3),
     "speech_age_s": lambda view: view._age(view._tally.speech_ms, ("host.speech",)),
     "order_age_s": lambda view: view._age(view._tally.order_ms, ("order.created", "order.paid")),
     "scene_quiet": lambda view: Number(int(view._tally.quiet_scene), "ok"),
     "reactions_1m": lambda view: view._sum(1, _REACTIONS, s.CHATS, s.LIKE_MESSAGES),
-    "reactions_expected_1m": lambda view: view._median((s.CHATS, s.LIKE_MESSAGES), 1, _REACTIONS),
+    "reactions_expected_1m": lambda view: view._median(_REACTING, 1, _REACTIONS),
     "pin_age_s": RoomView._pin_age,
 }
 PUBLISHED_WINDOWLESS = (

@@ -4,6 +4,7 @@ A window of W seconds that ends at T is [T - W, T). The state always stands at t
 """
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,10 +90,10 @@ class Buckets:
         """Sum over [start_s, end_s), as far as it is held."""
         return int(surveying.between(self.ring, self.end_s, series, start_s, end_s))
 
-    def per_minute(self, series: int, end_s: int, minutes: int) -> list[int]:
-        """Sums over the `minutes` minutes before `end_s`, oldest first."""
-        sums: list[int] = surveying.per_minute(self.ring, self.end_s, series, end_s, minutes).tolist()
-        return sums
+    def usual(self, plus: Ints, less: Ints, end_s: int, minutes: int) -> float | None:
+        """The median of the minutes before `end_s`, of `plus` less `less`, see `surveying.usual`; None of too few."""
+        level: float = surveying.usual(self.ring, self.end_s, plus, less, end_s, minutes)
+        return None if isnan(level) else level
 
     def snapshot(self) -> dict[str, Any]:
         """Only what is not zero, as plain data."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.baseline import Change, Tuning, Watch, fall_z, usual
+from stream.baseline import Change, Tuning, Watch, fall_z
 
 MINUTE_MS = 60_000
 UP: Literal[1] = 1
@@ -233,15 +233,6 @@ def test_steps_may_be_of_any_length() -> None:
 
 
 # --- single tests
-
-
-@pytest.mark.parametrize(
-    ("counts", "least", "expected"),
-    [([], 3, None), ([1, 2], 3, None), ([9, 1, 5], 3, 5.0), ([1, 2, 3, 1_000], 3, 2.5), ([], 0, None), ([4], 1, 4.0)],
-)
-def test_the_usual_count_is_the_median_of_enough(counts: list[int], least: int, expected: float | None) -> None:
-    """Nothing is usual before enough minutes."""
-    assert usual(counts, least) == expected
 
 
 def test_a_fall_is_as_surprising_as_the_sign_test_says() -> None:

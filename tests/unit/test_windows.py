@@ -6,6 +6,8 @@ In a drawing a column is 30 seconds; `events` is what happens at its first secon
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
+from operator import add, sub
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -212,9 +214,15 @@ def test_sums_equal_brute_force(script: list[tuple[int, int, int, int]]) -> None
         for minute, sums in buckets.minutes.items():
             assert sums[series] == brute(series, 60 * minute, 60 * minute + 60)
         assert sum(int(sums[series]) for sums in buckets.minutes.values()) == buckets.show[series]
-        assert buckets.per_minute(series, end_s, 16) == [
-            brute(series, end_s - 60 * k, end_s - 60 * (k - 1)) for k in range(16, 0, -1)
-        ]
+        for minutes in (16, 10, 3):
+            mine, other = (
+                [brute(one, end_s - 60 * k, end_s - 60 * (k - 1)) for k in range(minutes, 0, -1)]
+                for one in (series, 1 - series)
+            )
+            assert buckets.usual(ints(series), ints(), end_s, minutes) == median(mine)
+            assert buckets.usual(ints(0, 1), ints(), end_s, minutes) == median(map(add, mine, other))
+            assert buckets.usual(ints(series), ints(1 - series), end_s, minutes) == median(map(sub, mine, other))
+        assert [buckets.usual(ints(series), ints(), end_s, minutes) for minutes in (-1, 0, 2)] == [None] * 3
 
 
 def test_a_slice_beyond_what_is_held_is_cut() -> None:
