@@ -1,6 +1,7 @@
-"""Our `stream/` alone: the rooms' state as any caller drives it, read at the end of each second. No plays, not durable.
+"""Our `stream/` alone: the rooms' state as any caller drives it, read at the end of each second; not durable.
 
-It keeps all its own numbers beside the seven that are asked for: products, sessions, retention, duplicates.
+It keeps all its own numbers beside the seven that are asked for: products, sessions, retention, duplicates. `every`:
+each second all numbers of the room are worked out, and all plays decided.
 """
 
 import sys
@@ -11,11 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import core  # it lies one folder up
 from contract import Meter, Row, arguments, chunks, report
 
+from agents.settings import Settings, load_playbook
 from stream.columns import joined
 from stream.rehearsal import rehearse
 
 if __name__ == "__main__":
-    given = arguments()
+    given = arguments("seven", "every")
     rehearse()
     meter, rows = Meter(), list[Row]()
 
@@ -29,5 +31,8 @@ if __name__ == "__main__":
                 meter.start()
                 yield joined(chunk)
 
-    core.run(batches(), core.no_plays(), core.seven(rows))
+    if given.variant == "every":
+        core.run(batches(), load_playbook(Settings()), core.seven_of_all(rows))
+    else:
+        core.run(batches(), core.no_plays(), core.seven(rows))
     report(given, "liveroom, this checkout", meter.spent(), rows)

@@ -51,6 +51,7 @@ MANY = 1_500_000  # of the quick ones, so that a worker saves its rooms meanwhil
 ENGINES = (
     Engine("plain loop", "plain_loop", {FILE: MANY, TOPIC: MANY}, "orjson"),
     Engine("liveroom stream/", "liveroom_core", {FILE: MANY, TOPIC: MANY}, "msgspec"),
+    Engine("liveroom stream/, every number and play", "liveroom_core", {FILE: MANY, TOPIC: MANY}, "msgspec", "every"),
     Engine("liveroom worker", "liveroom_worker", {TOPIC: MANY}, "aiokafka"),
     Engine("csp, csp.stats", "csp_stats", {FILE: MANY, TOPIC: MANY}, "csp"),
     Engine("Bytewax, tuned", "bytewax_flow", {FILE: 300_000, TOPIC: 100_000}, "bytewax", "tuned"),
