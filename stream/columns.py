@@ -5,7 +5,7 @@ to look for such a pair.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -133,13 +133,6 @@ class Columns:
                 wider = [place - start for place in every.more[more:until]]
                 yield order[start:end], Columns(rows, self._events, self._raws, places, wider)
             start, more = end, until
-
-
-def columns_of(events: Iterable[e.RoomEvent]) -> Columns:
-    """Events that are objects already."""
-    held = dict(enumerate(events))
-    rows = np.array([_row(event) for event in held.values()], np.int64).reshape(-1, N_COLUMNS)
-    return Columns(rows, held, None)
 
 
 def read(raws: Raws, refuse: Refuse) -> Columns:

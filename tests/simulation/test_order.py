@@ -12,12 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.settings import Settings, load_playbook
-from stream.columns import columns_of
 from stream.events import RoomEvent, decode
 from stream.room import Output, RoomConfig, RoomState
 from stream.view import Line
 from tests.simulation import shows
-from tests.unit.rooms import written
+from tests.unit.rooms import columns_of, written
 
 PLAYBOOK = load_playbook(Settings())
 CONFIG = RoomConfig(line_every_s=10)

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import stream.playbook
+from stream import columns
 from stream import events as ev
 from stream.catalogue import Offer, Product, RundownItem
 from stream.columns import Columns, joined, read
@@ -103,9 +106,16 @@ class Script:
 def written(events: Iterable[RoomEvent]) -> Columns:
     """Events as they are read from the bytes that a sender would write."""
     refused: list[tuple[int, RejectedEvent]] = []
-    columns = read(joined([*map(ev.encode, events)]), lambda place, fault: refused.append((place, fault)))
+    found = read(joined([*map(ev.encode, events)]), lambda place, fault: refused.append((place, fault)))
     assert refused == []
-    return columns
+    return found
+
+
+def columns_of(events: Iterable[RoomEvent]) -> Columns:
+    """Events as they would be read, with every one at hand as an object."""
+    held = dict(enumerate(events))
+    rows = [columns._row(event) for event in held.values()]
+    return Columns(np.array(rows, np.int64).reshape(-1, columns.N_COLUMNS), held, None)
 
 
 def known(values: Mapping[str, float]) -> dict[str, Number]:

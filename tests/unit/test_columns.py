@@ -13,11 +13,12 @@ from xxhash import xxh64_intdigest
 
 from stream import columns, scanning
 from stream import events as e
-from stream.columns import REFUSED, columns_of, joined, read
+from stream.columns import REFUSED, joined, read
 from stream.errors import RejectedEvent
 from stream.names import hashed
 from stream.scanning import FLAGS, KIND, MORE, N_COLUMNS
 from stream.waiting import BARE, CODE, KINDS
+from tests.unit.rooms import columns_of
 from tests.unit.test_waiting import events_of
 
 ODD = st.one_of(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from stream import dedupe
 from stream import events as e
 from stream.clock import LAST_MS
-from stream.columns import columns_of
 from stream.entrance import Entrance
 from stream.errors import RejectedEvent
 from stream.loops import KIND, USER
@@ -22,7 +21,7 @@ from stream.playbook import Playbook
 from stream.room import NEVER_MS, RoomConfig, RoomState
 from stream.waiting import CODE
 from tests.simulation.test_order import facts
-from tests.unit.rooms import written
+from tests.unit.rooms import columns_of, written
 from tests.unit.test_waiting import PRODUCTS, check, events_of
 
 BEGIN_MS = 1_760_000_040_000  # a span of remembered ids begins
