@@ -11,7 +11,7 @@ from stream.loops import Ints
 TS, KIND, USER, WHAT, SOURCE, ID, ROOM, FLAGS, CURRENCY, ORDER, PIECES, AMOUNT = range(12)  # as in stream.scanning
 WAITING_ORDER, WAITING_PIECES, WAITING_AMOUNT, WAITING_SAYS = range(5, 9)  # the columns of a row after SOURCE
 SAYS_USER = 1  # as in stream.loops
-STAMPED, MORE, TAKEN = 2, 1, 4  # the same
+STAMPED, MORE, TAKEN = 2, 1, 4  # as in stream.scanning
 FIRST = 8  # a flag as well: the first event about its product
 NEW, REPEAT, LEFT_OUT = range(3)  # what becomes of a key
 NONE, CROWDED = -1, -2  # instead of a number: as in stream.loops; and of a name for which the table must grow first

@@ -1,8 +1,6 @@
 """Users, orders and whatever else has names, as whole numbers: what is counted in arrays needs a place."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -93,7 +91,7 @@ class Hashes:
 class Names:
     """Whole numbers for names, from 1 on in the order of appearance; NOBODY for None, and beyond `limit` names."""
 
-    __slots__ = ("full", "limit", "of")
+    __slots__ = ("_listed", "full", "limit", "of")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -109,22 +107,25 @@ class Names:
 
     def number(self, name: str | None) -> int:
         """The number of a name."""
-        if name not in self.of and len(self) >= self.limit:
-            self.full = True
-            return NOBODY
-        return self.of[name]
+        number = self.of.get(name)
+        if number is None:
+            if len(self) >= self.limit:
+                self.full = True
+                return NOBODY
+            number = self._add(name)
+        return number
 
     def numbers(self, names: Sequence[str | None]) -> Ints:
         """The number of each name."""
         return np.array([self.number(name) for name in names], np.int64)
 
     def name(self, number: int) -> str | None:
-        """The name of a number; for what is rare, or few."""
-        return next(islice(self.of, number, None))
+        """The name of a number that was given."""
+        return self._listed[number]
 
     def snapshot(self) -> list[Any]:
         """The names as plain data."""
-        return [self.full, [*self.of][1:]]
+        return [self.full, self._listed[1:]]
 
     def restore(self, state: list[Any]) -> None:
         """The names as they stood when `state` was taken."""
@@ -132,9 +133,13 @@ class Names:
         self._learn(names)
 
     def _learn(self, names: Iterable[str]) -> None:
-        self.of: defaultdict[str | None, int] = defaultdict(count().__next__)  # asking for a new name is all in C
-        for name in (None, *names):
-            self.of[name]
+        self._listed: list[str | None] = [None, *names]
+        self.of: dict[str | None, int] = {name: number for number, name in enumerate(self._listed)}
+
+    def _add(self, name: str | None) -> int:
+        number = self.of[name] = len(self._listed)
+        self._listed.append(name)
+        return number
 
 
 class HashedNames(Names):
@@ -142,18 +147,14 @@ class HashedNames(Names):
 
     __slots__ = ("table",)
 
-    def number(self, name: str | None) -> int:
-        """The number of a name."""
-        if name in self.of:
-            return self.of[name]
-        number = super().number(name)
-        if number != NOBODY:
-            self._tabulate()
-        return number
-
     def grown(self, name: str) -> None:
         """This name has the next number by now, since `table` was added to."""
-        self.of[name]
+        super()._add(name)
+
+    def _add(self, name: str | None) -> int:
+        number = super()._add(name)
+        self._tabulate()
+        return number
 
     def _learn(self, names: Iterable[str]) -> None:
         super()._learn(names)
@@ -163,8 +164,7 @@ class HashedNames(Names):
     def _tabulate(self) -> None:
         """The newest name goes into the table; all of them, where that is too small."""
         if 2 * len(self.of) <= len(self.table):
-            newest = next(reversed(self.of))
-            admitting.number_of(self.table, hashed(newest), self.of[newest])
+            admitting.number_of(self.table, hashed(self._listed[-1]), len(self))
             return
         self.table = np.zeros((places_for(len(self.of)), 2), np.int64)
         admitting.number_keys(self.table, np.array([(hashed(name), one) for name, one in self.of.items()], np.int64))

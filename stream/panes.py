@@ -15,6 +15,8 @@ SHOW = len(SIZES)  # the column of the whole show, after those of the windows
 _FIRST_KEYS = 8  # room made at first; it doubles, as does that for entries and pairs
 _FIRST_ENTRIES = 32
 _FIRST_PAIRS = 64
+KEYS_MAX = 1 << 24  # keys are numbers of users and orders, of which a room has fewer
+_KEY = 0xFFFFFFFF  # the bits of a pair that are its key
 
 
 class Panes:
@@ -131,13 +133,17 @@ class Panes:
         for key in state["keys"]:
             self.place(key)
         places, held, amounts = map(from_plain, state["entries"])
-        if len(places) and not 0 <= places.min() <= places.max() < len(self.place_of) * self.n_series:
-            raise ValueError("an entry lies at a place that there is not")  # the loops trust that there is
+        used = len(self.place_of) * self.n_series
         steps, seen = map(from_plain, state["pairs"])
+        pairs = steps.cumsum()
+        for of in (places, pairs >> 32):
+            if len(of) and not 0 <= of.min() <= of.max() < used:  # the loops trust that there is
+                raise ValueError("an entry lies at a place that there is not")
+        if held.min(initial=1) < 1 or (pairs & _KEY).max(initial=0) > KEYS_MAX:
+            raise ValueError("an entry is of a second, or a pair of a key, that cannot be")
         self.make_room(len(places), len(steps))
         added = np.stack([places, self.end_s - held, amounts, np.zeros_like(places)], axis=1)
         loops.add_to_panes(self.state, added)
-        used = len(self.place_of) * self.n_series
         self._totals[:used] = from_plain(state["totals"]).reshape(SHOW + 1, used).T
-        loops.move_pairs(np.stack([steps.cumsum(), seconds_of(seen, self.end_s)], axis=1), self._pairs)
+        loops.move_pairs(np.stack([pairs, seconds_of(seen, self.end_s)], axis=1), self._pairs)
         self._used[3] = len(steps)

@@ -88,7 +88,7 @@ class Moment:
 
 
 class Waiting:
-    """The events of a room that wait, and its users, products and sources by number."""
+    """The events of a room that wait, and its users, orders, products and sources by number."""
 
     __slots__ = ("_held", "_kept", "count", "orders", "products", "sources", "users")
 
@@ -180,9 +180,7 @@ class Waiting:
         return Moment(rows, pane, said)
 
     def forget(self, *others: Ints) -> None:
-        """Forget the users, orders and products but those that wait, or are in `others`; these rows get their new
-        numbers.
-        """
+        """Forget the names but of sources, and of what waits or is in `others`; these rows get their new numbers."""
         held = [*others, self.rows]
         every = np.concatenate(held)
         for names, column in ((self.users, USER), (self.orders, ORDER)):
@@ -192,9 +190,9 @@ class Waiting:
             _renumber(held, column, places, np.where(known, np.cumsum(known), numbers))
         about = np.isin(every[:, KIND], ABOUT_CODES) & (every[:, WHAT] > NOBODY)
         products, places = np.unique(np.where(about, every[:, WHAT], NOBODY), return_inverse=True)
-        before = [*self.products.of]
+        kept = [self.products.name(product) for product in products]
         self.products.clear()
-        numbers = self.products.numbers([before[product] for product in products])
+        numbers = self.products.numbers(kept)
         _renumber(held, WHAT, places, numbers, about)
 
     def events(self) -> Iterator[e.RoomEvent]:

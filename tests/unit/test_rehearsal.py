@@ -18,5 +18,5 @@ def test_every_loop_that_is_called_is_compiled_beforehand() -> None:
         call = re.compile(rf"\b{module.__name__.split('.')[1]}\.([a-z]\w*)\(")
         called = {name for path in PRODUCT for name in call.findall(path.read_text())}
 
-        assert called
+        assert len(called) > 1
         assert [name for name in sorted(called) if not getattr(module, name).signatures] == []
