@@ -381,6 +381,7 @@ def test_rows_of_a_flow_are_those_made_singly(events: list[e.RoomEvent]) -> None
     many, one = warm(), warm()
     known: list[e.RoomEvent] = [chat(1, source="b"), chat(2, source=None)]
     known += [e.CartAdd(room="r", ts=BEGIN_MS, source="a", product=product) for product in PRODUCTS]
+    known += [e.OrderPaid(room="r", ts=BEGIN_MS, source="a", order=f"o{n}", amount=1) for n in range(10)]
     for event in known:
         assert single(many, event, WALL)
         assert single(one, event, WALL)

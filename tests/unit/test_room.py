@@ -65,6 +65,22 @@ def ended(outputs: Iterable[Output]) -> list[ShowEnded]:
     return [output for output in outputs if isinstance(output, ShowEnded)]
 
 
+@pytest.mark.parametrize("kind", [e.ProductClick, e.OrderPaid])
+def test_a_product_too_many_counts_for_the_room_alone(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shelf says that it is full; one that is about no product takes no place on it."""
+    monkeypatch.setattr("stream.waiting.PRODUCTS_MAX", 1)
+    room, fields = new(), {"amount": 5} if kind is e.OrderPaid else {}
+    events = [kind(**FIELDS, ts=START + n, product=product, **fields) for n, product in enumerate("pp")]
+    feed(room, *events, e.OrderPaid(**FIELDS, ts=START + 2, amount=5))
+    room.advance(START + 1_000 + LATENESS_MS)
+    assert not room.tally.shelf.full
+
+    feed(room, kind(**FIELDS, ts=START + 1_000, product="q", **fields))
+    room.finish()
+    assert room.tally.shelf.full
+    assert [*room.tally.shelf.numbers] == ["p"]
+
+
 # --- when a second closes
 
 

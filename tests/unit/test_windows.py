@@ -716,6 +716,34 @@ def test_order_lines_equal_brute_force(
         stall.check()
 
 
+@pytest.mark.parametrize(
+    ("part", "place", "values"),
+    [
+        ("entries", 0, [-1]),
+        ("entries", 0, [N_LINE_SERIES * 2]),
+        ("entries", 1, [0]),
+        ("entries", 1, [-5]),
+        ("pairs", 0, [-(1 << 32)]),
+        ("pairs", 0, [N_LINE_SERIES * 2 << 32 | 1]),
+        ("pairs", 0, [3 << 32 | 1 << 25]),
+    ],
+)
+def test_panes_of_what_cannot_be_are_refused(part: str, place: int, values: list[int]) -> None:
+    """Places that there are not, times that have not been, keys that no room has: loops would go astray by them."""
+    stall = Stall()
+    stall.panes.step()
+    stall.take(0, [(1, 5, 2, 1, 1)], 0, each=False)
+    state = stall.panes.snapshot()
+    for held in state[part]:
+        assert len(from_plain(held)) > 0
+    state[part] = [plain(from_plain(held)[:1]) for held in state[part]]
+    Panes(N_LINE_SERIES).restore(state)
+    state[part][place] = plain(ints(*values))
+
+    with pytest.raises(ValueError, match="an entry"):
+        Panes(N_LINE_SERIES).restore(state)
+
+
 def test_an_order_makes_a_pair_once_and_only_of_its_product() -> None:
     """Whichever half comes first; another product's order of that number, or one of no twins, is no find."""
     stall = Stall()
