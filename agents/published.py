@@ -6,7 +6,8 @@ from typing import NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from agents.store import number_fields, other_fields
-from stream.numbers import Known, Number
+from stream.numbers import Known
+from stream.soundings import Soundings
 from stream.tables import Table
 from stream.view import RoomView
 
@@ -15,13 +16,13 @@ class Standing(NamedTuple):
     """As written: the room's numbers, a digest of each other field, and of what each product's line was made of."""
 
     table: Table | None
-    windowless: Mapping[str, Number]
+    soundings: Soundings | None
     digests: Mapping[str, int]
     marks: Mapping[str, int]
     known: Known | None
 
 
-NOTHING = Standing(None, {}, {}, {}, None)
+NOTHING = Standing(None, None, {}, {}, None)
 
 
 class Change(NamedTuple):
@@ -41,10 +42,10 @@ def change(before: Standing, view: RoomView) -> Change:
         for product, mark in marks.items()
         if known is before.known and before.marks.get(product) == mark
     }
-    table, windowless, held = view.table(), view.windowless(), before.windowless
-    numbers = {key: view.number(key) for key in table.changed(before.table)}
+    table, soundings = view.table(), view.soundings()
+    changed = [*table.changed(before.table), *soundings.changed(before.soundings)]
     # whether a number is an int or a float depends on its key alone: equal is the same text
-    fields = number_fields(numbers | {key: one for key, one in windowless.items() if held.get(key) != one})
+    fields = number_fields({key: view.number(key) for key in changed})
     others = other_fields(view.beside(without=same))
     digests = {f"p:{product}": digest for product, digest in same.items()}
     for name, value in others.items():
@@ -52,4 +53,4 @@ def change(before: Standing, view: RoomView) -> Change:
         if before.digests.get(name) != digest:
             fields[name] = value
     gone = None if before is NOTHING else [name for name in before.digests if name not in digests]
-    return Change(fields, gone, Standing(table, windowless, digests, marks, known))
+    return Change(fields, gone, Standing(table, soundings, digests, marks, known))

@@ -122,18 +122,3 @@ class Watch:
         """The watch as it stood when `state` was taken."""
         self.level, self.spread, self._n, self._sum, self._before, counts, since, self._held_ms = state
         self._counts, self._since = list(counts), list(since)
-
-
-def fall_z(now: float, then: float) -> float | None:
-    """How many standard deviations `now` is below `then`, both Poisson counts over equal times; None where both are 0.
-
-    The difference of independent Poisson counts has the mean a - b and the variance a + b. If nothing has changed
-    (a = b), then + now estimates a + b without bias, so (then - now) / sqrt(then + now) has mean 0 and variance about
-    1; given the sum it is the sign test: then ~ Binomial(then + now, 1/2) (Przyborowski and Wilenski, Biometrika 31,
-    1940). People who stay are in both counts, so for online counts it errs on the quiet side.
-
-    >>> fall_z(28, 36), fall_z(0, 9), fall_z(0, 0)
-    (1.0, 3.0, None)
-    """
-    both = now + then
-    return (then - now) / sqrt(both) if both > 0 else None

@@ -2,6 +2,7 @@
 
 `rule-engine` checks every value's type at every evaluation; ours are all numbers, and the tree was checked at load.
 What is not translated here (functions, rare operators) raises Untranslated, and the library evaluates it itself.
+The same trees are written down as words for a sieve, too (see stream.sieve).
 """
 
 import decimal
@@ -9,9 +10,11 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rule_engine import ast  # type: ignore[import-untyped]  # ships no py.typed marker
+from rule_engine import DataType, ast  # type: ignore[import-untyped]  # ships no py.typed marker
 
 Step = Callable[[Any], Any]
+Words = list[tuple[str, str | decimal.Decimal | None]]
+"""A tree in postfix notation: what is done, and of a `name` or a `value` which."""
 
 PRECISION = 28  # Decimal's own default, stated so that no caller's context can change a decision
 CONTEXT = decimal.Context(prec=PRECISION)
@@ -29,6 +32,9 @@ _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "mul": CONTEXT.multiply,
     "tdiv": CONTEXT.divide,
 }
+_COMPARING = (ast.ComparisonExpression, ast.ArithmeticComparisonExpression)
+_ADDING = (ast.AddExpression, ast.SubtractExpression, ast.ArithmeticExpression)
+_LOGIC = frozenset({"not", "and", "or"})
 
 
 class Untranslated(Exception):
@@ -47,13 +53,32 @@ def closure(node: Any) -> Step:
         return _unary(node.type, closure(node.right))
     if kind is ast.LogicExpression:
         return _logic(node.type, closure(node.left), closure(node.right))
-    if kind in (ast.ComparisonExpression, ast.ArithmeticComparisonExpression):
+    if kind in _COMPARING:
         if node.left.result_type != node.right.result_type:
             raise Untranslated
         return _binary(_COMPARE, node)
-    if kind in (ast.AddExpression, ast.SubtractExpression, ast.ArithmeticExpression):
+    if kind in _ADDING:
         return _binary(_ARITHMETIC, node)
     raise Untranslated
+
+
+def words(node: Any) -> Words:
+    """The words of a node. Raises Untranslated."""
+    kind = type(node)
+    if kind is ast.SymbolExpression and node.scope is None:
+        return [("name", node.name)]
+    if kind is ast.FloatExpression:
+        return [("value", node.value)]
+    if kind is ast.UnaryExpression:
+        of, what = [node.right], "not" if node.type == "not" else "minus"
+    elif kind in (ast.LogicExpression, *_COMPARING, *_ADDING):
+        of, what = [node.left, node.right], node.type
+    else:
+        raise Untranslated
+    wanted = DataType.BOOLEAN if what in _LOGIC else DataType.FLOAT
+    if any(one.result_type != wanted for one in of):
+        raise Untranslated
+    return [*(word for one in of for word in words(one)), (what, None)]
 
 
 def _unary(type_: str, right: Step) -> Step:

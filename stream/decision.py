@@ -1,6 +1,7 @@
 """One closed second decided: which plays hold, on what evidence, and what they say.
 
-What costs nothing is looked at first: caps, cooldowns and the screen before numbers, numbers before texts.
+What costs nothing is looked at first: whether a play may hold at all, caps, cooldowns and the screen before numbers,
+numbers before texts.
 """
 
 from collections.abc import Iterable
@@ -23,31 +24,34 @@ _THE_ROOM = Subject()
 class Decision:
     """The plays of one room looked at once, at `signals.at_ms`."""
 
-    __slots__ = ("at_ms", "memory", "signals", "voice")
+    __slots__ = ("at_ms", "may", "memory", "signals", "voice")
 
     def __init__(self, voice: Voice, signals: Signals) -> None:
         self.voice = voice
         self.memory = voice.memory
         self.signals = signals
         self.at_ms = signals.at_ms
+        self.may: list[int] = []
 
     def run(self) -> None:
         """By class: first what waits for the screen, then the plays, unless the room is off air."""
         memory = self.memory
         live = memory.show_ms is not None and not (memory.paused or memory.ended)
+        if live:
+            self.may = self.voice.book.sieve.may_hold(self.signals)
         for rank, plays in self.voice.book.ranked:
             if memory.board.held:
                 self._release(rank)
-            if live:
-                for play in plays:
-                    self._consider(play)
+            for place, play in plays if live else ():
+                if self.may[place] or memory.due or memory.openings:
+                    self._consider(play, place)
 
     def _release(self, rank: int) -> None:
         held = self.memory.board.next_waiting(rank)
         if held is not None and self.voice.may_show(held.prompt.class_, rank, self.at_ms):
             self.voice.out += self.memory.board.release(held, self.at_ms)
 
-    def _consider(self, play: Play) -> None:
+    def _consider(self, play: Play, place: int) -> None:
         memory, spec = self.memory, play.spec
         if spec.max_per_show and memory.fired.get(play.id, 0) >= spec.max_per_show and play.id not in memory.openings:
             return
@@ -62,7 +66,7 @@ class Decision:
             key = f"{play.id} {subject.id}"
             seen.add(key)
             if memory.cooled.get(key, 0) <= self.at_ms:
-                self._judge(play, subject, key)
+                self._judge(play, place, subject, key)
         if memory.due and spec.hold_s:  # a subject that is gone for a while starts its hold again
             for key in [key for key in memory.due if key.partition(" ")[0] == play.id and key not in seen]:
                 del memory.due[key]
@@ -87,7 +91,7 @@ class Decision:
             del selling[oldest]
         return list(selling)
 
-    def _judge(self, play: Play, subject: Subject, key: str) -> None:
+    def _judge(self, play: Play, place: int, subject: Subject, key: str) -> None:
         """Let the play speak about the subject if everything is met, the cheapest first."""
         memory, spec, at_ms = self.memory, play.spec, self.at_ms
         shows = spec.approve or "producer" in spec.audience or self.voice.may_show(spec.class_, play.rank, at_ms)
@@ -98,7 +102,7 @@ class Decision:
             return
         numbers = lookup(play, subject, self.signals)
         reading = Reading(numbers)
-        index = alternative(play, reading)
+        index = alternative(play, reading) if self.may[place] else None
         if index is None:
             memory.due.pop(key, None)
             return

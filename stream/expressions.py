@@ -14,7 +14,7 @@ from typing import Literal
 import rule_engine  # type: ignore[import-untyped]  # ships no py.typed marker
 from rule_engine.builtins import Builtins  # type: ignore[import-untyped]  # ships no py.typed marker
 
-from stream.closures import CONTEXT, Step, Untranslated, closure
+from stream.closures import CONTEXT, Step, Untranslated, Words, closure, words
 from stream.numbers import Number, Status
 
 Truth = Literal["yes", "no", "missing", "stale", "estimated"]
@@ -148,13 +148,24 @@ def _step(rule: rule_engine.Rule) -> Step:
         return evaluate
 
 
-class Condition:
-    """A compiled yes/no expression. The number it always consults first is asked for its status before all else."""
+def _words(rule: rule_engine.Rule) -> Words | None:
+    try:
+        return words(rule.statement.expression)
+    except Untranslated:
+        return None
 
-    __slots__ = ("_first", "_step")
+
+class Condition:
+    """A compiled yes/no expression, and its words if it has some.
+
+    The number it always consults first is asked for its status before all else.
+    """
+
+    __slots__ = ("_first", "_step", "words")
 
     def __init__(self, rule: rule_engine.Rule) -> None:
         self._step = _step(rule)
+        self.words = _words(rule)
         self._first = _consulted_first(self._step)
 
     def truth(self, reading: Reading) -> Truth:

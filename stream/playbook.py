@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 
 from stream.errors import PlaybookError
 from stream.expressions import Condition, ExpressionError, Expressions, Figure
+from stream.sieve import Sieve
 from stream.signals import PRODUCT_SIGNALS, ROOM_SIGNALS
 from stream.wording import Wording
 
@@ -137,7 +138,10 @@ class Play(Struct, frozen=True, kw_only=True):
 
 
 class Playbook:
-    """All plays of a room, in the order they are decided: by class, then as written."""
+    """All plays of a room, in the order they are decided: by class, then as written.
+
+    `ranked` has them by class, each with its place among all, and that is its place in `sieve`.
+    """
 
     def __init__(self, raw: dict[str, Any], names: "_Names", screen: Screen, plays: Mapping[str, Play]) -> None:
         self._raw = raw
@@ -146,7 +150,12 @@ class Playbook:
         self.plays = plays
         live = [play for play in plays.values() if play.spec.enabled]
         self.decided = tuple(sorted((p for p in live if p.spec.on == "second"), key=lambda play: play.rank))
-        self.ranked = tuple((rank, tuple(p for p in self.decided if p.rank == rank)) for rank in RANK.values())
+        placed = tuple(enumerate(self.decided))
+        self.ranked = tuple((rank, tuple(one for one in placed if one[1].rank == rank)) for rank in RANK.values())
+        self.sieve = Sieve(
+            [[condition.words for condition in play.when] for play in self.decided],
+            [names.room - play.product_names for play in self.decided],
+        )
         self.arrivals: Mapping[str, Play] = {p.spec.event: p for p in live if p.spec.on == "arrival" and p.spec.event}
 
     @classmethod

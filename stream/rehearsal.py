@@ -12,6 +12,7 @@ from stream.errors import RejectedEvent
 from stream.numbers import KEYS
 from stream.playbook import Playbook
 from stream.room import RoomConfig, RoomState
+from stream.sieve import Sieve
 
 
 def rehearse() -> None:
@@ -45,9 +46,7 @@ def rehearse() -> None:
     state.advance(start_ms + 120_000)
     view = state.view()
     view.table()
-    view.number("joins_median_10m")
-    state.tally.buckets.usual(np.arange(1), np.arange(1), 0, 3)
-    view.number("organic_joins_3m")
+    Sieve([[[("name", "show_s")]]], [["show_s"]]).may_hold(view)
 
 
 def _never(place: int, fault: RejectedEvent) -> None:

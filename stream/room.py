@@ -84,6 +84,7 @@ class RoomState:
         self._ended_now = False
         self._lined_s = 0
         self._final_s = -1
+        self._view: RoomView | None = None  # as long as nothing changes
 
     # --- in
 
@@ -203,6 +204,7 @@ class RoomState:
         return second - self._last_event_s > ALIVE_S and second * 1000 > self.desk.idle_after_ms()
 
     def _skip(self, seconds: int) -> None:
+        self._view = None
         self.tally.shelf.panes.skip(seconds)
         self.tally.splits.panes.skip(seconds)
         self.tally.buckets.skip(seconds, self.tally.still())
@@ -220,6 +222,7 @@ class RoomState:
         self.closed += 1
         if self.show is not None:
             self.show.watch_peak(tally)
+        self._view = None
         self.desk.decide(self.view())
         self._collect()
         if self._ended_now:
@@ -231,6 +234,7 @@ class RoomState:
 
     def _take(self, moment: Moment, second: int) -> None:
         """Events of one second; where a show begins among them they are parted."""
+        self._view = None
         for start in [event for event in moment.pane.get(TOLD, ()) if type(event) is e.RoomStart]:
             if self.show is None or start.ts > self.show.show_ms:
                 self._take_part(moment.take_before(start.ts), second)
@@ -272,7 +276,7 @@ class RoomState:
 
     def _start_show(self, show_ms: int, second: int, moment: Moment | None = None) -> None:
         """A show begins at `show_ms`; from here on everything counts for it, first what is left in `moment`."""
-        buckets = self.tally.buckets
+        buckets, self._view = self.tally.buckets, None
         closing = buckets.edge_s > buckets.end_s
         start_s = second if not self._started else buckets.end_s
         if self.show is not None:
@@ -357,17 +361,13 @@ class RoomState:
 
     def view(self) -> RoomView:
         """The numbers and signals at the end of the newest closed second."""
-        show = self.show
-        return RoomView(
-            self.room,
-            self.tally,
-            self._before,
-            self._catalogue,
-            self._rundown,
-            show.show_ms if show else self.at_ms,
-            show.peak if show else (0, 0),
-            self.config.benchmarks,
-        )
+        if self._view is None:
+            shop = self._catalogue, self._rundown
+            show_ms, peak = (self.show.show_ms, self.show.peak) if self.show else (self.at_ms, (0, 0))
+            self._view = RoomView(
+                self.room, self.tally, self._before, *shop, show_ms, peak, benchmarks=self.config.benchmarks
+            )
+        return self._view
 
     def line(self) -> Line:
         """Every number at the end of the newest closed second."""
@@ -414,6 +414,7 @@ class RoomState:
     def restore(self, state: bytes) -> None:
         """Continue from a `snapshot` of the same version. Raises msgspec.DecodeError or KeyError when it is none."""
         plain: dict[str, Any] = msgspec.msgpack.decode(state, strict=False)
+        self._view = None
         self._entrance.restore(plain["entrance"])
         self.tally.restore(plain["tally"])
         self.desk.restore(plain["desk"])

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stream.catalogue import Product, RundownItem
 from stream.numbers import Number
+from stream.sifting import Floats
 
 ROOM_SIGNALS: Mapping[str, str] = {
     "show_s": "seconds since the show began",
@@ -62,6 +63,10 @@ class Signals(Protocol):
 
     def number(self, name: str) -> Number:
         """A number of the room by its key (`online`, `gmv_paid_5m`), or one of ROOM_SIGNALS."""
+        ...
+
+    def seen(self, names: tuple[str, ...]) -> Floats:
+        """The values behind names of the room, NaN for those that are missing or stale."""
         ...
 
     def product_number(self, product: str, name: str) -> Number:

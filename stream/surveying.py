@@ -1,7 +1,10 @@
 """The loops that read what was closed: sums of any seconds, and every number of a room at once.
 
-What a cell is says `stream.plans`; here it is a row of whole numbers, in the order of CELL.
+What a cell is says `stream.plans`; here it is a row of whole numbers, in the order of CELL. What a sounding is says
+`stream.soundings`.
 """
+
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +15,38 @@ from stream.loops import Ints
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 SECONDS, NOTHING, ONE = -3, -2, -1  # places of a window's row: after its sums its length, 0 and 1
-NOT_DIVIDED = -9  # instead of the place of what stands below: the number is a sum
+NOT_DIVIDED, MEASURED = -9, -8  # instead of what stands below: the number is a sum, or one of its own
+UNKNOWN = -1  # what stands below a number that is missing whatever stands above, or above one with too few below
+SIZES = (60, 300, 600)  # as in stream.loops
 ENOUGH = 3  # minutes before anything is usual
-UNKNOWN = -1  # what stands below a number that is missing whatever stands above
+SHORT_S = (30, 60, 180, 300)  # as in stream.loops
+COHORT_MIN = 20  # a share of fewer viewers is noise
+COHORT_S = 120  # a retention cohort is two minutes of joins
 CELL = ("window", "plus", "also", "less", "below", "beside", "factor", "divisor", "unless")
+# The places of the soundings, and of what they are made of besides sums.
+(ONLINE, ONLINE_1M, PEAK_ONLINE, OVER_1MIN_RATE_SHOW, REFUND_RATE_SHOW, RETENTION_30S, RETENTION_60S) = range(7)
+(RETENTION_180S, RETENTION_300S, SHOW_S, ONLINE_1M_3M_AGO, ONLINE_DROP_Z, RETENTION_60S_10M) = range(7, 13)
+(RETENTION_60S_COHORT, ORDERS_NOW, ORDERS_MEDIAN_10M, JOINS_MEDIAN_10M, ORGANIC_JOINS_3M) = range(13, 18)
+(ORGANIC_JOINS_BASE, ADS_JOINS_3M, ADS_JOINS_BASE, SPEECH_AGE_S, ORDER_AGE_S, SCENE_QUIET) = range(18, 24)
+REACTIONS_1M, REACTIONS_EXPECTED_1M, PIN_AGE_S, N_SOUNDINGS = range(24, 28)
+(END_S, START_S, PEOPLE, BY_LEAVES, PEAK_SUM, PEAK_SECONDS, REFUNDED, PAID, SHOW_AGE, SPEECH_AGE, ORDER_AGE) = range(11)
+QUIET, PIN_AGE = 11, 12
 
 
-# `ring` (series, seconds) and `totals` (windows, series) are those of stream.windows.Buckets
+# `ring` (series, seconds), `totals` (windows, series) and `show` (series) are those of stream.windows.Buckets
 
 
 @compiled
 def between(ring: Ints, end_s: int, series: int, start_s: int, stop_s: int) -> int:
     """The sum of a series over [start_s, stop_s), as far as it is held, `end_s` being the end of the newest second."""
-    span_s = ring.shape[1]
-    start_s, stop_s, total = max(start_s, end_s - span_s), min(stop_s, end_s), 0
-    at = start_s % span_s
-    for _ in range(stop_s - start_s):
-        total += ring[series, at]
-        at += 1
-        if at == span_s:
-            at = 0
+    span_s, held, total = ring.shape[1], ring[series], 0
+    start_s, stop_s = max(start_s, end_s - span_s), min(stop_s, end_s)
+    first = start_s % span_s
+    last = first + max(0, stop_s - start_s)
+    for amount in held[first : min(last, span_s)]:
+        total += amount
+    for amount in held[: max(0, last - span_s)]:
+        total += amount
     return total
 
 
@@ -65,21 +80,191 @@ def keep(kept: Ints, slot: int, totals: Ints, wanted: Flags) -> None:
 
 
 @compiled
-def work_out(rows: Ints, cells: Ints, values: Floats, parts: Ints) -> None:
-    """The numbers that `cells` (n, 9) make of the rows (windows, sums + 3) of a room.
+def worked_out(rows: Ints, cells: Ints, number: int) -> tuple[float, int, int]:
+    """The number that one of `cells` (n, 9) makes of the rows (windows, sums + 3) of a room; NaN where it is missing.
 
-    Into `values` (n), NaN where one is missing, and `parts` (n, 2): what stands above and below in a quotient, or the
-    sum and NOT_DIVIDED.
+    And what stands above and below in a quotient, or the sum and NOT_DIVIDED.
     """
+    window, plus, also, less, below, beside, factor, divisor, unless = cells[number]
+    if rows[window, unless] == 0:
+        return np.nan, 0, UNKNOWN
+    above = rows[window, plus] + rows[window, also] - rows[window, less]
+    if below == NOT_DIVIDED:
+        return np.float64(above), above, NOT_DIVIDED
+    under = rows[window, below] + rows[window, beside]
+    return (factor * above / (divisor * under) if under != 0 else np.nan), above, under
+
+
+@compiled
+def work_out(rows: Ints, cells: Ints, values: Floats, parts: Ints) -> None:
+    """As `worked_out` for each of `cells`, into `values` (n) and `parts` (n, 2)."""
     for number in range(len(cells)):
-        window, plus, also, less, below, beside, factor, divisor, unless = cells[number]
-        above, under, value = rows[window, plus] + rows[window, also] - rows[window, less], NOT_DIVIDED, np.nan
-        if rows[window, unless] == 0:
-            above, under = 0, UNKNOWN
-        elif below == NOT_DIVIDED:
-            value = np.float64(above)
-        else:
-            under = rows[window, below] + rows[window, beside]
-            if under != 0:
-                value = factor * above / (divisor * under)
-        values[number], parts[number, 0], parts[number, 1] = value, above, under
+        values[number], parts[number, 0], parts[number, 1] = worked_out(rows, cells, number)
+
+
+@compiled
+def pick(rows: Ints, cells: Ints, sounded: Floats, hidden: Floats, places: Ints, to: Ints, values: Floats) -> None:
+    """Some numbers into `values`: `cells` and the soundings at `places` but for what is hidden, in the order of `to`.
+
+    `to` says where in `values` each goes; the others are NaN.
+    """
+    values[:] = np.nan
+    n = len(cells)
+    for number in range(n):
+        values[to[number]] = worked_out(rows, cells, number)[0]
+    for number, place in enumerate(places):
+        values[to[n + number]] = sounded[place] + hidden[place]
+
+
+@compiled
+def rows_of(
+    totals: Ints,
+    show: Ints,
+    people: Ints,
+    orders: Ints,
+    firsts: tuple[int, int],
+    kept: Ints,
+    told: tuple[int, int, int],
+) -> Ints:
+    """The rows of all windows for `work_out`: those of `totals`, a column of `kept` (as of `keep`), and the whole show.
+
+    `people` and `orders` are how many keys were ever seen, each by series from one of `firsts` on. `told`: how long the
+    show is so far, the column and its length in seconds; below 0: nothing was kept.
+    """
+    held, n = totals.shape
+    seconds, slot, kept_s = told
+    rows = np.zeros((held + 2, n + 3), np.int64)
+    for row in range(held):
+        rows[row, :n] = totals[row]
+        rows[row, SECONDS] = min(SIZES[row], seconds)
+    if slot >= 0:
+        rows[held, :n] = kept[:, slot]
+        rows[held, SECONDS] = kept_s
+    rows[held + 1, :n] = show
+    rows[held + 1, firsts[0] : firsts[0] + people.size] = people
+    rows[held + 1, firsts[1] : firsts[1] + orders.size] = orders
+    rows[held + 1, SECONDS] = seconds
+    rows[:, ONE] = 1
+    return rows
+
+
+@compiled
+def fall_z(now: float, then: float) -> float:
+    """How many standard deviations `now` is below `then`, both Poisson counts over equal times; NaN where both are 0.
+
+    The difference of independent Poisson counts has the mean a - b and the variance a + b. If nothing has changed
+    (a = b), then + now estimates a + b without bias, so (then - now) / sqrt(then + now) has mean 0 and variance about
+    1; given the sum it is the sign test: then ~ Binomial(then + now, 1/2) (Przyborowski and Wilenski, Biometrika 31,
+    1940). People who stay are in both counts, so for online counts it errs on the quiet side.
+    """
+    both = now + then
+    return (then - now) / sqrt(both) if both > 0 else np.nan
+
+
+@compiled
+def count(values: Floats, parts: Ints, place: int, amount: int) -> None:
+    """A number is a sum."""
+    values[place], parts[place, 0], parts[place, 1] = amount, amount, NOT_DIVIDED
+
+
+@compiled
+def measure(values: Floats, parts: Ints, place: int, level: float) -> None:
+    """A number is one of its own."""
+    values[place], parts[place, 1] = level, MEASURED if level == level else UNKNOWN
+
+
+@compiled
+def divide(values: Floats, parts: Ints, place: int, above: int, below: int, least: int) -> None:
+    """A number is a quotient; missing, with what stands below, where that is less than `least`."""
+    parts[place, 0], parts[place, 1] = above, below
+    if below >= least:
+        values[place] = above / below
+    elif least > 1:
+        parts[place, 0] = UNKNOWN
+
+
+@compiled
+def stay(ring: Ints, told: Ints, series: Ints, short: int, after_s: int, cohort_s: int) -> tuple[int, int]:
+    """How many of a cohort stayed `after_s`, and how many they were; without leaves by the rise of people online.
+
+    `short` is the place in `series` of sessions that were shorter. None are UNKNOWN.
+    """
+    end_s, people = told[END_S], told[PEOPLE]
+    stop_s = end_s - after_s
+    if told[BY_LEAVES]:
+        start_s = max(stop_s - cohort_s, told[START_S])
+        began = between(ring, end_s, series[2], start_s, stop_s)
+        return began - between(ring, end_s, series[short], start_s, stop_s), began
+    if people < 0 or not between(ring, end_s, series[1], stop_s - 1, stop_s):
+        return UNKNOWN, UNKNOWN
+    then = between(ring, end_s, series[0], stop_s - 1, stop_s)
+    joins = between(ring, end_s, series[7], stop_s, end_s)
+    return then + joins - max(0, joins - (people - then)), then + joins
+
+
+@compiled
+def sound_people(ring: Ints, totals: Ints, show: Ints, series: Ints, told: Ints, values: Floats, parts: Ints) -> None:
+    """The soundings of who is there, and who stays."""
+    end_s = told[END_S]
+    if told[PEOPLE] >= 0:
+        count(values, parts, ONLINE, told[PEOPLE])
+    online, seconds = totals[0, series[0]], totals[0, series[1]]
+    if seconds:
+        divide(values, parts, ONLINE_1M, online, seconds, 1)
+        if told[PEAK_SECONDS]:
+            divide(values, parts, PEAK_ONLINE, told[PEAK_SUM], told[PEAK_SECONDS], 1)
+        known = between(ring, end_s, series[1], end_s - 240, end_s - 180)
+        if known == 60:
+            then = between(ring, end_s, series[0], end_s - 240, end_s - 180)
+            divide(values, parts, ONLINE_1M_3M_AGO, then, known, 1)
+            measure(values, parts, ONLINE_DROP_Z, fall_z(online / seconds, then / known))
+    if told[BY_LEAVES]:
+        began = show[series[2]] - between(ring, end_s, series[2], end_s - 60, end_s)
+        short = show[series[4]] - between(ring, end_s, series[4], end_s - 60, end_s)
+        divide(values, parts, OVER_1MIN_RATE_SHOW, began - short, began, 1)
+    for place, after_s in enumerate(SHORT_S):
+        stayed, began = stay(ring, told, series, 3 + place, after_s, COHORT_S)
+        divide(values, parts, RETENTION_30S + place, stayed, began, COHORT_MIN)
+    stayed, began = stay(ring, told, series, 4, 60, 600)
+    divide(values, parts, RETENTION_60S_10M, stayed, began, COHORT_MIN)
+    if parts[RETENTION_60S, 1] >= 0:
+        count(values, parts, RETENTION_60S_COHORT, parts[RETENTION_60S, 1])
+
+
+@compiled
+def sound(ring: Ints, totals: Ints, show: Ints, series: Ints, told: Ints, values: Floats, parts: Ints) -> None:
+    """The soundings of a room into `values` (n), NaN where one is missing, and `parts` (n, 2), as in `work_out`.
+
+    `series` are those of people online, seconds in which that is known, sessions begun, those shorter than each of
+    SHORT_S, joins, joins from ads, chats, messages of likes, and the two that orders are. `told` are whole
+    numbers of the room, below 0 where there is none.
+    """
+    values[:] = np.nan
+    parts[:] = UNKNOWN
+    sound_people(ring, totals, show, series, told, values, parts)
+    if told[REFUNDED] >= 0:
+        divide(values, parts, REFUND_RATE_SHOW, told[REFUNDED], told[PAID], 1)
+    for place, amount in (
+        (SHOW_S, told[SHOW_AGE]),
+        (SPEECH_AGE_S, told[SPEECH_AGE]),
+        (ORDER_AGE_S, told[ORDER_AGE]),
+        (SCENE_QUIET, told[QUIET]),
+        (PIN_AGE_S, told[PIN_AGE]),
+    ):
+        if amount >= 0:
+            count(values, parts, place, amount)
+    count(values, parts, ORDERS_NOW, totals[0, series[11]] + totals[0, series[12]])
+    count(values, parts, REACTIONS_1M, totals[0, series[9]] + totals[0, series[10]])
+    end_s = told[END_S]
+    lately_s, then_s = end_s - 60, end_s - 300
+    minutes, earlier = min(10, (lately_s - told[START_S]) // 60), min(10, (then_s - told[START_S]) // 60)
+    joins, ads = series[7:8], series[8:9]
+    measure(values, parts, JOINS_MEDIAN_10M, usual(ring, end_s, joins, joins[:0], lately_s, minutes))
+    measure(values, parts, ORDERS_MEDIAN_10M, usual(ring, end_s, series[11:13], joins[:0], lately_s, minutes))
+    measure(values, parts, REACTIONS_EXPECTED_1M, usual(ring, end_s, series[9:11], joins[:0], lately_s, minutes))
+    measure(values, parts, ADS_JOINS_BASE, 3 * usual(ring, end_s, ads, joins[:0], then_s, earlier))
+    if earlier == 10:
+        measure(values, parts, ORGANIC_JOINS_BASE, 3 * usual(ring, end_s, joins, ads, then_s, 10))
+    paid_for = between(ring, end_s, series[8], end_s - 180, end_s)
+    count(values, parts, ADS_JOINS_3M, paid_for)
+    count(values, parts, ORGANIC_JOINS_3M, between(ring, end_s, series[7], end_s - 180, end_s) - paid_for)

@@ -13,6 +13,7 @@ from stream import surveying
 from stream.loops import Ints
 from stream.numbers import ALL, BY_KEY, Known, Status
 from stream.plans import PLANS_KEPT, Cell, Planned
+from stream.soundings import PLACE
 from stream.surveying import CELL, NOT_DIVIDED, Floats
 
 PLANNED: Mapping[str, Planned] = {
@@ -47,6 +48,28 @@ class Table(NamedTuple):
             return [*BY_KEY]
         keys = self.layout.keys
         return [keys[place] for place in (self.parts != before.parts).any(axis=1).nonzero()[0].tolist()]
+
+
+class Choice(NamedTuple):
+    """Some numbers of a room: the cells of windows, then the places of soundings, and of each the place among all."""
+
+    cells: Ints
+    places: Ints
+    to: Ints
+
+
+@lru_cache(PLANS_KEPT)
+def choice(names: tuple[str, ...], now: Known, then: Known | None) -> Choice:
+    """Numbers by name, without those of windows that are missing or stale whatever the sums."""
+    layout = _layout(now, then)
+    at = {key: place for place, key in enumerate(layout.keys) if layout.statuses[place] != "stale"}
+    windowed = [place for place, name in enumerate(names) if name in at]
+    sounded = [place for place, name in enumerate(names) if name in PLACE]
+    return Choice(
+        layout.cells[[at[names[place]] for place in windowed]],
+        np.array([PLACE[names[place]] for place in sounded], np.int64),
+        np.array([*windowed, *sounded], np.int64),
+    )
 
 
 def table_of(rows: Ints, now: Known, then: Known | None) -> Table:

@@ -1,29 +1,26 @@
 """The room at the end of a second: its numbers and signals, computed when asked, and the whole line."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import numpy as np
 
 from stream import series as s
 from stream import surveying
-from stream.baseline import fall_z
 from stream.catalogue import Product, RundownItem
 from stream.loops import Ints
-from stream.numbers import ALL, BY_KEY, MISSING, Known, Number, Totals, online_mean, worst
+from stream.numbers import BY_KEY, MISSING, Known, Number, Totals
 from stream.shelf_numbers import ProductView
+from stream.soundings import PUBLISHED, Soundings, sound
 from stream.sources import Silence
 from stream.split_numbers import part_line
-from stream.surveying import ONE, SECONDS
-from stream.tables import PLANNED, Table, table_of
+from stream.surveying import Floats
+from stream.tables import PLANNED, Table, choice, table_of
 from stream.tally import Tally
 from stream.windows import WINDOWS_S
 from stream.worst import BENCHMARKS, NOW, Worst, below
 
-COHORT_MIN = 20  # a share of fewer viewers is noise
-COHORT_S = 120  # a retention cohort is two minutes of joins
 PREVIOUS_S = 600
-FOREVER_S = 1 << 40
 _IN_NUMBERS = np.array([one not in (s.LIKE_MESSAGES, s.BEGAN, *s.SHORT.values()) for one in range(s.N_SERIES)])
 _ROW = {window: row for row, window in enumerate(WINDOWS_S)}
 
@@ -47,26 +44,26 @@ class Line(msgspec.Struct, frozen=True):
 class Before:
     """The 10-minute sums of each of the last 600 seconds and what was known then: the line of 600 s ago, verbatim."""
 
-    __slots__ = ("_known", "_sums", "start_s")
+    __slots__ = ("_known", "start_s", "sums")
 
     def __init__(self) -> None:
         self.start(0)
 
     def start(self, second: int) -> None:
         """A new show begins at `second`: there is no line before."""
-        self._sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)  # new: memory never written costs nothing
+        self.sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)  # new: memory never written costs nothing
         self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
         self.start_s = second
 
     def keep(self, tally: Tally) -> None:
         """Remember the second just closed."""
         end_s = tally.buckets.end_s
-        surveying.keep(self._sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals, _IN_NUMBERS)
+        surveying.keep(self.sums, end_s % (PREVIOUS_S + 1), tally.buckets.totals, _IN_NUMBERS)
         self._learn(end_s, tally.known)
 
     def fill(self, tally: Tally) -> None:
         """After seconds were skipped: all of the last 600 were alike."""
-        self._sums[:] = np.where(_IN_NUMBERS, tally.buckets.totals[_ROW["10m"]], 0)[:, None]
+        self.sums[:] = np.where(_IN_NUMBERS, tally.buckets.totals[_ROW["10m"]], 0)[:, None]
         self._learn(tally.buckets.end_s - PREVIOUS_S, tally.known)
 
     def _learn(self, end_s: int, known: Known) -> None:
@@ -75,20 +72,20 @@ class Before:
             while len(self._known) > 1 and self._known[1][0] <= end_s - PREVIOUS_S:
                 del self._known[0]
 
-    def line(self, end_s: int) -> tuple[Ints, int, Known] | None:
-        """The 10-minute sums of the line at `end_s` - 600, its length in seconds and what was known; None before it."""
+    def line(self, end_s: int) -> tuple[int, int, Known] | None:
+        """Of the line at `end_s` - 600 its column of `sums`, its length in seconds and what was known, or None."""
         then_s = end_s - PREVIOUS_S
         if then_s <= self.start_s or not self._known:
             return None
         known = next((known for from_s, known, _ in reversed(self._known) if from_s <= then_s), None)
         if known is None:
             return None
-        return self._sums[:, then_s % (PREVIOUS_S + 1)], min(PREVIOUS_S, then_s - self.start_s), known
+        return then_s % (PREVIOUS_S + 1), min(PREVIOUS_S, then_s - self.start_s), known
 
     def snapshot(self) -> list[object]:
         """What is remembered as plain data."""
-        rows, columns = np.nonzero(self._sums)
-        cells = [rows.tolist(), columns.tolist(), self._sums[rows, columns].tolist()]
+        rows, columns = np.nonzero(self.sums)
+        cells = [rows.tolist(), columns.tolist(), self.sums[rows, columns].tolist()]
         return [self.start_s, cells, msgspec.to_builtins(self._known)]
 
     def restore(self, state: list[object]) -> None:
@@ -97,7 +94,7 @@ class Before:
             state, tuple[int, tuple[list[int], list[int], list[int]], list[tuple[int, Known, int]]]
         )
         self.start(start_s)
-        self._sums[rows, columns] = values
+        self.sums[rows, columns] = values
         self._known = known
 
 
@@ -126,6 +123,8 @@ class RoomView:
         self._benchmarks = benchmarks
         self._windows: dict[str, Totals | None] = {}
         self._numbers: dict[str, Number] = {}
+        self._sounded: Soundings | None = None
+        self._summed: tuple[Ints, Known | None] | None = None
 
     @property
     def pinned(self) -> str | None:
@@ -158,7 +157,7 @@ class RoomView:
         number = self._numbers.get(name)
         if number is None:
             entry = BY_KEY.get(name)
-            number = _WINDOWLESS[name](self) if entry is None else self._windowed(name, entry[1])
+            number = self.soundings().number(name) if entry is None else self._windowed(name, entry[1])
             self._numbers[name] = number
         return number
 
@@ -178,7 +177,7 @@ class RoomView:
         elapsed_s = end_s - self._before.start_s
         if window == "prev10m":
             before = self._before.line(end_s)
-            return before and Totals(before[0].tolist(), *before[1:])
+            return before and Totals(self._before.sums[:, before[0]].tolist(), *before[1:])
         if window == "show":
             return Totals(tally.show_sums().tolist(), elapsed_s, tally.known, True)
         sums: list[int] = tally.buckets.totals[_ROW[window]].tolist()
@@ -193,23 +192,39 @@ class RoomView:
                 sums, seconds = totals.sums, totals.seconds
                 for key, flat in planned.of(totals.known).items():
                     numbers[key] = flat(sums, seconds)
-        return numbers | self.windowless()
-
-    def windowless(self) -> dict[str, Number]:
-        """The numbers of no window, by their keys."""
-        return {name: self.number(name) for name in PUBLISHED_WINDOWLESS}
+        return numbers | {name: self.number(name) for name in PUBLISHED}
 
     def table(self) -> Table:
         """The numbers of all windows, as columns."""
-        tally, end_s = self._tally, self._tally.buckets.end_s
-        elapsed_s, before = end_s - self._before.start_s, self._before.line(end_s)
-        rows = _NO_SUMS.copy()
-        rows[: len(WINDOWS_S), : s.N_SERIES] = tally.buckets.totals
-        rows[-1, : s.N_SERIES] = tally.show_sums()
-        rows[:, SECONDS] = np.minimum(_SECONDS, elapsed_s)
-        if before is not None:
-            rows[_PREVIOUS, : s.N_SERIES], rows[_PREVIOUS, SECONDS] = before[:2]
-        return table_of(rows, tally.known, None if before is None else before[2])
+        rows, then = self._rows()
+        return table_of(rows, self._tally.known, then)
+
+    def seen(self, names: tuple[str, ...]) -> Floats:
+        """The values behind names, NaN for those that are missing or stale."""
+        rows, then = self._rows()
+        cells, places, to = choice(names, self._tally.known, then)
+        sounded, values = self.soundings(), np.empty(len(names))
+        surveying.pick(rows, cells, sounded.values, sounded.certainty.hidden, places, to, values)
+        return values
+
+    def soundings(self) -> Soundings:
+        """The numbers of no window and the signals, as columns."""
+        if self._sounded is None:
+            self._sounded = sound(self._tally, self._before.start_s, self.show_ms, self._peak)
+        return self._sounded
+
+    def _rows(self) -> tuple[Ints, Known | None]:
+        """The sums of all windows for loops; and what was known at the line before, if there was one."""
+        if self._summed is None:
+            tally, buckets, kept = self._tally, self._tally.buckets, self._before.sums
+            before, people, orders = self._before.line(buckets.end_s), tally.people, tally.orders
+            slot, kept_s, then = before or (-1, 0, None)
+            told, firsts = (buckets.end_s - self._before.start_s, slot, kept_s), (people.first, orders.first)
+            rows = surveying.rows_of(buckets.totals, buckets.show, people.count, orders.count, firsts, kept, told)
+            if tally.online.total is not None:
+                rows[-1, s.VIEW_RISE] = tally.online.total
+            self._summed = rows, then
+        return self._summed
 
     def line(self, every_product: bool = False) -> Line:
         """All numbers, and those of the products with something in their windows, or of every."""
@@ -246,205 +261,5 @@ class RoomView:
         floor = end_s - WINDOWS_S["10m"]
         return [product for product, second in shelf.touched_s.items() if second >= floor or product == shelf.pinned]
 
-    # --- signals
-
-    def _online(self) -> Number:
-        tally = self._tally
-        online = tally.people_now()
-        if online is None:
-            return MISSING
-        status = tally.known.status(("viewer.count",) if tally.online.value is not None else ("viewer.leave",))
-        return Number(online, status if tally.known.readable else worst(status, "estimated"))
-
-    def _online_1m(self, ago_s: int = 0) -> Number:
-        buckets, end_s = self._tally.buckets, self._tally.buckets.end_s - ago_s
-        if ago_s == 0:
-            totals = self.totals("1m")
-            return MISSING if totals is None else online_mean(totals)
-        known = buckets.between(s.ONLINE_KNOWN, end_s - 60, end_s)
-        if known < 60:
-            return MISSING
-        people = buckets.between(s.ONLINE, end_s - 60, end_s)
-        return Number(people / known, self._online_1m().status, people, known)
-
-    def _online_drop_z(self) -> Number:
-        now, then = self.number("online_1m"), self.number("online_1m_3m_ago")
-        if now.value is None or then.value is None:
-            return MISSING
-        z = fall_z(now.value, then.value)
-        return MISSING if z is None else Number(z, worst(now.status, then.status))
-
-    def _peak_online(self) -> Number:
-        people, seconds = self._peak
-        status = self.number("online_1m").status
-        return MISSING if not seconds or status == "missing" else Number(people / seconds, status, people, seconds)
-
-    def _retention(self, n: int, cohort_s: int = COHORT_S) -> Number:
-        known, buckets = self._tally.known, self._tally.buckets
-        if "viewer.join" not in known.seen:
-            return MISSING
-        end_s = buckets.end_s - n
-        if "viewer.leave" not in known.seen or known.masked:
-            return self._retention_estimate(n)
-        start_s = max(end_s - cohort_s, self._before.start_s)
-        began = buckets.between(s.BEGAN, start_s, end_s)
-        if began < COHORT_MIN:
-            return Number(None, "missing", None, began)
-        stayed = began - buckets.between(s.SHORT[n], start_s, end_s)
-        return Number(stayed / began, known.status(("viewer.join", "viewer.leave")), stayed, began)
-
-    def _retention_estimate(self, n: int) -> Number:
-        """1 - leaves / (online at T-N + joins since), leaves = joins less the rise of online; no cohort is known."""
-        tally, end_s = self._tally, self._tally.buckets.end_s
-        now = tally.people_now()
-        if now is None or not tally.buckets.between(s.ONLINE_KNOWN, end_s - n - 1, end_s - n):
-            return MISSING
-        then = tally.buckets.between(s.ONLINE, end_s - n - 1, end_s - n)
-        joins = tally.buckets.between(s.JOINS, end_s - n, end_s)
-        base = then + joins
-        if base < COHORT_MIN:
-            return Number(None, "missing", None, base)
-        stayed = base - max(0, joins - (now - then))
-        status = worst("estimated", tally.known.status(("viewer.count",)), tally.known.status(("viewer.join",)))
-        return Number(stayed / base, status, stayed, base)
-
-    def _median(self, series: Ints, minutes_ago: int, needs: tuple[str, ...], times: int = 1) -> Number:
-        """`times` the median over the ten minutes that ended `minutes_ago` minutes ago; missing in a younger show."""
-        tally = self._tally
-        status = tally.known.status(needs)
-        end_s = tally.buckets.end_s - 60 * minutes_ago
-        level = tally.buckets.usual(series, _NONE, end_s, min(10, (end_s - self._before.start_s) // 60))
-        return MISSING if status == "missing" or level is None else Number(times * level, status)
-
-    def _organic(self, ago_minutes: int, times: int) -> Number:
-        tally, buckets = self._tally, self._tally.buckets
-        status = tally.known.status(("viewer.join",))
-        end_s = buckets.end_s - 60 * ago_minutes
-        if status == "missing" or end_s - 600 < self._before.start_s:
-            return MISSING
-        level = buckets.usual(_JOINS, _ADS, end_s, 10)
-        return MISSING if level is None else Number(times * level, status)
-
-    def _sum(self, minutes: int, needs: tuple[str, ...], *series: int) -> Number:
-        buckets, end_s = self._tally.buckets, self._tally.buckets.end_s
-        status = self._tally.known.status(needs)
-        if status == "missing":
-            return MISSING
-        minute = self.totals("1m") if minutes == 1 else None
-        if minute is not None:
-            return Number(sum([minute.sums[one] for one in series]), status)
-        return Number(sum(buckets.between(one, end_s - 60 * minutes, end_s) for one in series), status)
-
-    def _organic_now(self) -> Number:
-        every, ads = self._sum(3, ("viewer.join",), s.JOINS), self._sum(3, ("viewer.join",), s.JOINS_ADS)
-        if every.value is None or ads.value is None:
-            return MISSING
-        return Number(every.value - ads.value, every.status)
-
-    def _order_series(self) -> tuple[Ints, tuple[str, ...]]:
-        if "order.created" in self._tally.known.seen:
-            return _CREATED, ("order.created",)
-        return _PAID, ("order.paid",)
-
-    def _orders_now(self) -> Number:
-        series, needs = self._order_series()
-        return self._sum(1, needs, *series)
-
-    def _orders_median(self) -> Number:
-        series, needs = self._order_series()
-        return self._median(series, 1, needs)
-
-    def _age(self, since_ms: int | None, needs: tuple[str, ...]) -> Number:
-        status = self._tally.known.status(needs)
-        if since_ms is None or status == "missing":
-            return MISSING
-        return Number(max(0, self.at_ms - since_ms) // 1000, status)
-
-    def _over_1min(self) -> Number:
-        known, buckets = self._tally.known, self._tally.buckets
-        if "viewer.join" not in known.seen or "viewer.leave" not in known.seen or known.masked:
-            return MISSING
-        end_s = buckets.end_s
-        began = int(buckets.show[s.BEGAN]) - buckets.between(s.BEGAN, end_s - 60, end_s)
-        short = int(buckets.show[s.SHORT_60]) - buckets.between(s.SHORT_60, end_s - 60, end_s)
-        if began == 0:
-            return Number(None, "missing", 0, 0)
-        return Number((began - short) / began, known.status(("viewer.join", "viewer.leave")), began - short, began)
-
-    def _refund_rate(self) -> Number:
-        paid = self.number("orders_paid_show")
-        if paid.value is None or "order.refunded" not in self._tally.known.seen:
-            return MISSING
-        refunded, orders = self._tally.refunded_paid, int(paid.value)
-        if orders == 0:
-            return Number(None, "missing", refunded, 0)
-        return Number(refunded / orders, paid.status, refunded, orders)
-
-    def _pin_age(self) -> Number:
-        shelf = self._tally.shelf
-        return MISSING if shelf.pinned is None else Number(max(0, self.at_ms - shelf.pin_ts) // 1000, "ok")
-
-    def _cohort(self) -> Number:
-        number = self.number("retention_60s")
-        return (
-            MISSING if number.den is None else Number(number.den, "estimated" if number.status == "estimated" else "ok")
-        )
-
 
 _NOTHING_KNOWN = {key: MISSING for planned in PLANNED.values() for key, _ in planned.makes}
-_PREVIOUS = ALL.index("prev10m")
-_SECONDS = np.array([WINDOWS_S.get(window, FOREVER_S) for window in ALL])
-_NO_SUMS = np.zeros((len(ALL), s.N_SERIES + 3), np.int64)
-_NO_SUMS[:, ONE] = 1
-_REACTIONS = ("chat", "like")
-_NONE, _JOINS, _ADS, _REACTING, _CREATED, _PAID = (
-    np.array(series, np.int64)
-    for series in (
-        [],
-        [s.JOINS],
-        [s.JOINS_ADS],
-        [s.CHATS, s.LIKE_MESSAGES],
-        [s.ORDERS_CREATED, s.NAMELESS_CREATED],
-        [s.ORDERS_PAID, s.NAMELESS_PAID],
-    )
-)
-_WINDOWLESS: Mapping[str, Callable[[RoomView], Number]] = {
-    "online": RoomView._online,
-    "online_1m": RoomView._online_1m,
-    "peak_online": RoomView._peak_online,
-    "over_1min_rate_show": RoomView._over_1min,
-    "refund_rate_show": RoomView._refund_rate,
-    "retention_30s": lambda view: view._retention(30),
-    "retention_60s": lambda view: view._retention(60),
-    "retention_180s": lambda view: view._retention(180),
-    "retention_300s": lambda view: view._retention(300),
-    "show_s": lambda view: Number(max(0, view.at_ms - view.show_ms) // 1000, "ok"),
-    "online_1m_3m_ago": lambda view: view._online_1m(180),
-    "online_drop_z": RoomView._online_drop_z,
-    "retention_60s_10m": lambda view: view._retention(60, 600),
-    "retention_60s_cohort": RoomView._cohort,
-    "orders_now": RoomView._orders_now,
-    "orders_median_10m": RoomView._orders_median,
-    "joins_median_10m": lambda view: view._median(_JOINS, 1, ("viewer.join",)),
-    "organic_joins_3m": RoomView._organic_now,
-    "organic_joins_base": lambda view: view._organic(5, 3),
-    "ads_joins_3m": lambda view: view._sum(3, ("viewer.join",), s.JOINS_ADS),
-    "ads_joins_base": lambda view: view._median(_ADS, 5, ("viewer.join",), 3),
-    "speech_age_s": lambda view: view._age(view._tally.speech_ms, ("host.speech",)),
-    "order_age_s": lambda view: view._age(view._tally.order_ms, ("order.created", "order.paid")),
-    "scene_quiet": lambda view: Number(int(view._tally.quiet_scene), "ok"),
-    "reactions_1m": lambda view: view._sum(1, _REACTIONS, s.CHATS, s.LIKE_MESSAGES),
-    "reactions_expected_1m": lambda view: view._median(_REACTING, 1, _REACTIONS),
-    "pin_age_s": RoomView._pin_age,
-}
-PUBLISHED_WINDOWLESS = (
-    "online",
-    "online_1m",
-    "peak_online",
-    "over_1min_rate_show",
-    "refund_rate_show",
-    "retention_30s",
-    "retention_60s",
-    "retention_180s",
-    "retention_300s",
-)

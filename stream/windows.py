@@ -4,12 +4,11 @@ A window of W seconds that ends at T is [T - W, T). The state always stands at t
 """
 
 from collections.abc import Mapping
-from math import isnan
 from typing import Any, TypeVar
 
 import numpy as np
 
-from stream import loops, packing, surveying
+from stream import loops, packing
 from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
@@ -85,15 +84,6 @@ class Buckets:
         """Add what gathered to a closed second."""
         for series in np.flatnonzero(column).tolist():
             self.add(series, second, int(column[series]))
-
-    def between(self, series: int, start_s: int, end_s: int) -> int:
-        """Sum over [start_s, end_s), as far as it is held."""
-        return int(surveying.between(self.ring, self.end_s, series, start_s, end_s))
-
-    def usual(self, plus: Ints, less: Ints, end_s: int, minutes: int) -> float | None:
-        """The median of the minutes before `end_s`, of `plus` less `less`, see `surveying.usual`; None of too few."""
-        level: float = surveying.usual(self.ring, self.end_s, plus, less, end_s, minutes)
-        return None if isnan(level) else level
 
     def snapshot(self) -> dict[str, Any]:
         """Only what is not zero, as plain data."""

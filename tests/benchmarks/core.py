@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import workload
@@ -120,25 +119,26 @@ def every_number(state: RoomState) -> None:
     """Every number of the room, those of its windows as columns."""
     view = state.view()
     view.table()
-    view.windowless()
+    view.soundings()
     state.drain()
 
 
 def seven_of_all(rows: list[Row]) -> Look:
     """As `seven`, by looking them up among every number of the room; plays speak to nobody."""
     wanted = [f"{name}_{window}" for window in WINDOWS.values() for name in SEVEN]
-    places: dict[int, Any] = {}  # by what is known: where the wanted ones stand among those that are known
+    places: dict[int, list[int]] = {}  # by what is known: where the wanted ones stand, after all if they are not known
 
     def look(state: RoomState) -> None:
         view = state.view()
         table = view.table()
-        view.windowless()
+        view.soundings()
         state.drain()
         found = places.get(id(table.layout))
         if found is None:
             at = {key: place for place, key in enumerate(table.layout.keys)}
-            found = places[id(table.layout)] = np.array([at.get(key, -1) for key in wanted])
-        values = np.where(found < 0, 0, np.nan_to_num(table.values[found])).astype(np.int64).tolist()
+            found = places[id(table.layout)] = [at.get(key, len(at)) for key in wanted]
+        sums = [*table.parts[:, 0].tolist(), 0]
+        values = [sums[place] for place in found]
         end_s = (view.at_ms - workload.START_MS) // SECOND_MS
         for n, window_s in enumerate(WINDOWS):
             joins, chats, carts, orders, gmv, viewers = values[n * len(SEVEN) : (n + 1) * len(SEVEN)]

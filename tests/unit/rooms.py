@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from stream.numbers import MISSING, Number
 from stream.offers import Sale
 from stream.playbook import Playbook
 from stream.prompts import OfferProgress, Prompt, PromptState, Record
+from stream.sifting import Floats
 
 SHOW_MS = 1_760_000_000_000
 ROOM = {"online", "online_1m", "joins_1m", "clicks_1m", "chats_1m", "retention_60s", "likes_1m"}
@@ -92,6 +94,10 @@ class Script:
 
     def number(self, name: str) -> Number:
         return self.numbers.get(name, MISSING)
+
+    def seen(self, names: tuple[str, ...]) -> Floats:
+        numbers = [self.number(name) for name in names]
+        return np.array([nan if one.status in ("missing", "stale") else one.value for one in numbers], np.float64)
 
     def product_number(self, product: str, name: str) -> Number:
         return self.shelf.get(product, {}).get(name, MISSING)
