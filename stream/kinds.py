@@ -13,24 +13,18 @@ from stream.loops import NONE
 from stream.numbers import named
 from stream.waiting import CODE, KINDS
 
-
-def mark(*series: int) -> int:
-    """The bits of these series of people, for `loops.see`."""
-    return sum(1 << one - s.PEOPLE[0] for one in series)
-
-
 # What the user of an event counts as, besides a viewer.
-_COUNTS_AS: dict[type, int] = {
-    e.Chat: mark(s.CHATTERS, s.INTERACTORS),
-    e.Like: mark(s.INTERACTORS),
-    e.Share: mark(s.INTERACTORS),
-    e.Follow: mark(s.FOLLOWERS, s.INTERACTORS),
-    e.FanclubJoin: mark(s.FANS),
-    e.ProductExpose: mark(s.EXPOSED),
-    e.ProductClick: mark(s.CLICKERS),
-    e.CartAdd: mark(s.CARTERS),
-    e.OrderCreated: mark(s.CREATORS),
-    e.OrderPaid: mark(s.BUYERS),
+_COUNTS_AS: dict[type, tuple[int, ...]] = {
+    e.Chat: (s.CHATTERS, s.INTERACTORS),
+    e.Like: (s.INTERACTORS,),
+    e.Share: (s.INTERACTORS,),
+    e.Follow: (s.FOLLOWERS, s.INTERACTORS),
+    e.FanclubJoin: (s.FANS,),
+    e.ProductExpose: (s.EXPOSED,),
+    e.ProductClick: (s.CLICKERS,),
+    e.CartAdd: (s.CARTERS,),
+    e.OrderCreated: (s.CREATORS,),
+    e.OrderPaid: (s.BUYERS,),
 }
 _ONE_EACH: dict[type, int] = {
     e.ViewerJoin: s.JOINS,
@@ -46,10 +40,11 @@ _ONE_EACH: dict[type, int] = {
     e.CartAdd: s.CARTS,
 }
 _COUNTS: dict[type, int] = {e.Like: s.LIKES, e.RoomExposure: s.EXPOSURES}
+_SEEN_IN = [(s.VIEWERS, *_COUNTS_AS.get(kind, ()), NONE, NONE)[:3] for kind in KINDS]
 COUNTS_IN = np.array(
-    [(_ONE_EACH.get(kind, NONE), _COUNTS.get(kind, NONE), mark(s.VIEWERS) | _COUNTS_AS.get(kind, 0)) for kind in KINDS]
+    [(_ONE_EACH.get(kind, NONE), _COUNTS.get(kind, NONE), *seen) for kind, seen in zip(KINDS, _SEEN_IN, strict=True)]
 )
-"""By code what an event adds to: the series of one each, that of what its row says, and the mark of its user."""
+"""By code what an event adds to: the series of one each, that of what its row says, and those its user is seen in."""
 JOIN, LEAVE = CODE[e.ViewerJoin], CODE[e.ViewerLeave]
 
 

@@ -50,7 +50,7 @@ def count(
     """All that rows of a second count in, in the order of event time: sums, people, sessions, products, and how often
     each user of a source spoke, `by_user`.
 
-    `kinds` has for each kind the two series of `add_up` and the mark of `see_users`. There must be room everywhere.
+    `kinds` has for each kind the two series of `add_up`, then those of `see_users`. There must be room everywhere.
     Returns whether all products had a place, how many rows of the source have a user, and the most that one has.
     """
     add_up(rows, kinds, column)
@@ -84,8 +84,7 @@ def shift(ring: Ints, totals: Ints, end_s: int, series: int, second: int, amount
     if 0 < age <= SPAN_S:
         ring[series, second % SPAN_S] += amount
         for row, size in enumerate(SIZES):
-            if age <= size:
-                totals[row, series] += amount
+            totals[row, series] += amount if age <= size else 0  # a machine guesses ages badly
 
 
 @compiled
@@ -111,37 +110,32 @@ def step(ring: Ints, totals: Ints, show: Ints, minute: Ints, column: Ints, end_s
 
 
 @compiled
-def see(seen: LastSeen, column: Ints, second: int, keys: Ints, marks: Ints) -> None:
-    """Keys are seen in a second, whose sums gather in `column`, each in the series that its mark has bits for.
+def see(seen: LastSeen, column: Ints, second: int, series: int, key: int) -> None:
+    """A key is seen in a second, whose sums gather in `column`, in one series.
 
-    One seen before leaves the second it was last seen in, unless that is a later one. Key 0 is nobody.
+    If it was before, it leaves the second it was last seen in, unless that is a later one.
     """
     last, count, first, ring, totals, end_s = seen
-    for place in range(len(keys)):
-        key, mark, series = keys[place], marks[place], 0
-        if key == 0:
-            continue
-        while mark:
-            if mark & 1:
-                before = last[series, key]
-                if before < second:
-                    last[series, key] = second
-                    column[first + series] += 1
-                    if before:
-                        shift(ring, totals, end_s, first + series, before, -1)
-                    else:
-                        count[series] += 1
-            mark >>= 1
-            series += 1
+    before = last[series - first, key]
+    if before < second:
+        last[series - first, key] = second
+        column[series] += 1
+        if before:
+            shift(ring, totals, end_s, series, before, -1)
+        else:
+            count[series - first] += 1
 
 
 @compiled
 def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, kinds: Ints) -> None:
-    """As `see` for the users of rows, with the mark that `kinds` has for their kind."""
-    keys, wanted = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+    """The users of rows are seen in the series that `kinds` has for their kind from the third column on."""
     for row in range(len(rows)):
-        keys[row], wanted[row] = rows[row, USER], kinds[rows[row, KIND], 2]
-    see(seen, column, second, keys, wanted)
+        kind, user = rows[row, KIND], rows[row, USER]
+        for place in range(2, kinds.shape[1]):
+            series = kinds[kind, place]
+            if series == NONE or user == NOBODY:
+                break
+            see(seen, column, second, series, user)
 
 
 @compiled
@@ -190,7 +184,9 @@ def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: in
             pairs += key not in keys[:n]
         keys[n] = key
         n += 1
-    see(seen, column, second, keys[:n], np.full(n, 1 << (orders - first)))
+    for key in keys[:n]:
+        if key:
+            see(seen, column, second, orders, key)
     return pairs, last_ms
 
 

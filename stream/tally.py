@@ -9,7 +9,7 @@ from stream import events as e
 from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
-from stream.kinds import COUNTS_IN, JOIN, WITH_USER, bits, mark
+from stream.kinds import COUNTS_IN, JOIN, WITH_USER, bits
 from stream.loops import AMOUNT, KIND, NONE, PIECES, SOURCE, TS, USER, WHAT, Ints, Lines
 from stream.names import NOBODY
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
@@ -334,8 +334,10 @@ class Tally:
 
     def _returns(self, user: int, second: int) -> None:
         """A buyer has bought in this room before."""
+        if user == NOBODY:
+            return
         column = self.buckets.column_of(second)
-        loops.see(self.people.state, column, second, np.array([user]), np.array([mark(s.RETURNING)]))
+        loops.see(self.people.state, column, second, s.RETURNING, user)
         if column is not self.buckets.column:
             self.buckets.correct(second, column)
 

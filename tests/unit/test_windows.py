@@ -111,10 +111,13 @@ def gathered(buckets: Buckets, column: Ints, second: int) -> None:
 
 
 def see(people: Distinct, keys: Ints, marks: Ints, second: int | None = None) -> None:
-    """Keys are seen in a second, the one being closed where none is said."""
+    """Keys are seen in a second, else in the one being closed, each in the series that its mark has bits for."""
     second = people.buckets.end_s if second is None else second
     column = people.buckets.column_of(second)
-    loops.see(people.state, column, second, keys, marks)
+    for key, mark in zip(keys.tolist(), marks.tolist(), strict=True):
+        for series in range(len(people.count)):
+            if key != NOBODY and mark >> series & 1:
+                loops.see(people.state, column, second, people.first + series, key)
     gathered(people.buckets, column, second)
 
 
@@ -283,7 +286,7 @@ sightings = st.lists(
     max_size=7,
 )
 Sightings = list[tuple[int, list[tuple[int, int]], int]]
-WAYS = ("singly", "at once", "as users")
+WAYS = ("singly", "as users")
 
 
 def rows_of(users: Ints, kinds: Ints) -> Ints:
@@ -296,7 +299,7 @@ def rows_of(users: Ints, kinds: Ints) -> Ints:
 class Crowd:
     """Two distinct counts behind a series of another kind, and all that was ever seen of them."""
 
-    def __init__(self, way: str = "at once") -> None:
+    def __init__(self, way: str = "singly") -> None:
         self.way = way
         self.buckets = Buckets(1 + SERIES)
         self.buckets.start(START)
@@ -309,13 +312,10 @@ class Crowd:
         keys, marks = np.array(seen, np.int64).reshape(-1, 2).T.copy()
         self.people.make_room(int(keys.max(initial=0)))
         if self.way == "singly":
-            for place in range(len(seen)):
-                see(self.people, keys[place : place + 1], marks[place : place + 1], second)
-        elif self.way == "at once":
             see(self.people, keys, marks, second)
         else:
             column = self.buckets.column_of(second)
-            by_kind = np.array([(NONE, NONE, kind) for kind in range(4)])  # the mark of a kind is its number here
+            by_kind = np.array([(NONE, NONE, *series) for series in ((NONE, NONE), (1, NONE), (2, NONE), (1, 2))])
             loops.see_users(self.people.state, column, second, rows_of(keys, marks), by_kind)
             gathered(self.buckets, column, second)
         self.held += [
