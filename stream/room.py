@@ -4,7 +4,7 @@ The second T is closed once room time reaches T + 1 s + lateness. Until then its
 sorted by event time, ties in log order, in one pass. A straggler is applied at once and counted as late.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -61,8 +61,11 @@ Output = Line | Said | ShowEnded
 class RoomState:
     """A room from its first event on. Feed it with `apply` and `advance`, take what it says with `drain`."""
 
-    def __init__(self, room: str, playbook: Playbook, config: RoomConfig) -> None:
+    def __init__(
+        self, room: str, playbook: Playbook, config: RoomConfig, watch: Callable[[RoomView], None] | None = None
+    ) -> None:
         self.room = room
+        self._watch = watch  # is shown the room after every second, but for those that are skipped
         self.config = config
         self._entrance = Entrance()
         self.clock = self._entrance.clock
@@ -231,6 +234,8 @@ class RoomState:
         every_s = self.config.line_every_s
         if every_s and (second + 1) % every_s == 0 and second - self._last_event_s < ALIVE_S:
             self._say_line(every_product=second == self._final_s)
+        if self._watch is not None:
+            self._watch(self.view())
 
     def _take(self, moment: Moment, second: int) -> None:
         """Events of one second; where a show begins among them they are parted."""

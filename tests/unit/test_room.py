@@ -713,3 +713,19 @@ def test_a_show_that_begins_among_events_that_come_together_counts_all_of_them(g
     assert many.line() == single.line()
     assert many.recap() == single.recap()
     assert many.drain() == single.drain()
+
+
+def test_a_watcher_sees_every_second_that_is_closed() -> None:
+    """However many events come at once: one look a second, at its end, with the numbers of then."""
+    seen: list[tuple[int, float | None]] = []
+    room = RoomState(
+        "r",
+        PLAYBOOK,
+        RoomConfig(lateness_ms=0),
+        lambda view: seen.append((view.at_ms, view.number("chats_1m").value)),
+    )
+    events = written([e.Chat(room="r", ts=START + 1000 * second, id=f"c{second}", text="a") for second in range(5)])
+    room.apply_all(events, events.rows[:, 0].copy())
+    room.advance(START + 7_000)
+
+    assert seen == [(START + 1000 * n, min(n, 5)) for n in range(1, 8)]
