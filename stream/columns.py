@@ -30,7 +30,10 @@ from stream.scanning import (
     N_COLUMNS,
     NOTHING,
     NULL,
+    OTHER,
     SELLS,
+    SLOT_SHIFT,
+    SLOTS,
     STAMPED,
     STRING,
     TRUE,
@@ -119,7 +122,7 @@ class Columns:
     def part(self, places: Ints) -> "Columns":
         """Those at some places, in this order."""
         held = places if self._places is None else self._places[places]
-        return Columns(self.rows[places], self._events, self._raws, held)
+        return Columns(self.rows.take(places, axis=0), self._events, self._raws, held)
 
     def rooms(self) -> Iterator[tuple[Ints, "Columns"]]:
         """The places of each room's events, and these, in the order of appearance; without those that were refused."""
@@ -143,7 +146,7 @@ def read(raws: Raws, refuse: Refuse) -> Columns:
     rows = np.empty((len(raws.values), N_COLUMNS), np.int64)
     events: dict[int, e.RoomEvent] = {}
     data = np.frombuffer(raws.data, np.uint8)
-    scanning.scan(data, raws.values, raws.keys, _FIELDS, _TAGS, _RULES, rows)
+    scanning.scan(data, raws.values, raws.keys, _FIELDS, _FACTOR, _TAGS, _RULES, rows)
     kinds, flags = rows[:, KIND], rows[:, FLAGS]
     for place in ((kinds == UNREAD) | (flags & MORE != 0)).nonzero()[0].tolist():
         try:
@@ -236,13 +239,36 @@ def _rule(kind: type, name: str) -> tuple[int, int, int, int]:
 
 _SAYS_MORE = {(e.OrderPaid, "channel"), (e.OrderPaid, "returning"), (e.OrderRefunded, "channel")}
 _NAMES = (*_FIRST, *sorted({name for kind in _SCANNED for name in _fields(kind) if name not in _FIRST}))
-_FIELDS = np.array(
-    [
-        int.from_bytes(name[:KEY_MAX].encode(), "little", signed=True) ^ (LONGER if len(name) > KEY_MAX else 0)
-        for name in _NAMES
-    ]
-)
-_TAGS = np.array([hashed(e.TAG_OF[kind]) for kind in KINDS])
+_NUMBERS = [
+    int.from_bytes(name[:KEY_MAX].encode(), "little", signed=True) ^ (LONGER if len(name) > KEY_MAX else 0)
+    for name in _NAMES
+]
+
+
+def _slots(names: list[int]) -> tuple[Ints, int]:
+    """The table of fields by `scanning.slot_of` their names, and a factor by which each name has a slot of its own."""
+    table, factor, slots = np.full((SLOTS, 2), OTHER), 1, list[int]()
+    while len({*slots}) < len(names):
+        factor = factor * 0x5851F42D4C957F2D % 2**63
+        slots = [(name * factor % 2**64) >> SLOT_SHIFT for name in names]
+    table[slots] = np.array([names, range(len(names))]).T
+    return table, factor
+
+
+def _by_tag() -> Ints:
+    """The table of types by the hashes of their tags, see `scanning.kind_of`."""
+    table = np.zeros((1 << (2 * len(KINDS)).bit_length(), 2), np.int64)
+    for code, kind in enumerate(KINDS):
+        tag = hashed(e.TAG_OF[kind])
+        place = tag & (len(table) - 1)
+        while table[place, 1]:
+            place = (place + 1) & (len(table) - 1)
+        table[place] = tag, code + 1
+    return table
+
+
+_FIELDS, _FACTOR = _slots(_NUMBERS)
+_TAGS = _by_tag()
 _MAY, _LOW, _HIGH, _MORE = np.moveaxis(
     np.array([[_rule(kind, name) for name in _NAMES] for kind in KINDS]), 2, 0
 ).copy()

@@ -20,6 +20,7 @@ MORE, STAMPED, TAKEN = 1, 2, 4  # flags: more than a row; its time was mended; i
 NOTHING, STRING, WHOLE, NULL, TRUE, FALSE = (1 << place for place in range(6))  # what stands for a field
 DIGITS_MAX = 18  # so that a whole number fits
 KEY_MAX = 8  # bytes of a field's name that fit a number; of a longer one the first, and LONGER
+SLOTS, SLOT_SHIFT = 128, 57  # for fields by their names
 LONGER = -1  # turns all bits around
 TYPE_FIELD, ROOM_FIELD, TS_FIELD, ID_FIELD, USER_FIELD = range(5)
 SOURCE_FIELD, STAMPED_FIELD, COUNT_FIELD, PRODUCT_FIELD, CURRENCY_FIELD, ORDER_FIELD = range(5, 11)
@@ -167,21 +168,40 @@ def literal(data: Bytes, at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def field_of(names: Ints, name: int) -> int:
-    """Which field has this name; both are the bytes as a number."""
-    for field in range(len(names)):
-        if names[field] == name:
-            return field
-    return OTHER
+def name_at(data: Bytes, at: int, size: int) -> int:
+    """The name of a field as a number: its first KEY_MAX bytes, and LONGER if there are more."""
+    if at + 8 > len(data):
+        name = word(data, at, min(size, KEY_MAX))
+    else:
+        name = eight(data, at)
+        if size < KEY_MAX:
+            name &= (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
+    return signed(name) if size <= KEY_MAX else signed(name) ^ LONGER
 
 
 @compiled
-def take_apart(data: Bytes, at: int, end: int, names: Ints, held: Ints) -> bool:
+def slot_of(name: int, factor: int) -> int:
+    """The place of a name among SLOTS."""
+    return signed((np.uint64(name) * np.uint64(factor)) >> np.uint64(SLOT_SHIFT))
+
+
+@compiled
+def kind_of(tags: Ints, tag: int) -> int:
+    """The code of a type by the hash of its tag, out of a table (places, 2) with code + 1; UNREAD for no type's."""
+    place = tag & (len(tags) - 1)
+    while tags[place, 1] and tags[place, 0] != tag:
+        place = (place + 1) & (len(tags) - 1)
+    code: int = tags[place, 1] - 1
+    return code
+
+
+@compiled
+def take_apart(data: Bytes, at: int, end: int, names: Ints, factor: int, held: Ints) -> bool:
     """Find the fields of an object: `held` (fields, 3) is what stands there, the number or where it begins, and ends.
 
     False for what is not plainly an object of strings and numbers, or has a field twice.
     """
-    for field in range(len(names)):
+    for field in range(len(held)):
         held[field, 0] = NOTHING
     at = after_space(data, at, end)
     if at < 0 or at >= end or data[at] != _OPEN:
@@ -194,8 +214,9 @@ def take_apart(data: Bytes, at: int, end: int, names: Ints, held: Ints) -> bool:
         at = string_end(data, start, end)
         if at < 0:
             return False
-        name = signed(word(data, start, min(at - start, KEY_MAX)))
-        field = field_of(names, name if at - start <= KEY_MAX else name ^ LONGER)
+        name = name_at(data, start, at - start)
+        slot = slot_of(name, factor)
+        field = names[slot, 1] if names[slot, 0] == name else OTHER
         at = after_space(data, at + 1, end)
         if at >= end or data[at] != _COLON:
             return False
@@ -300,17 +321,19 @@ def is_text(data: Bytes, start: int, end: int) -> bool:
 
 
 @compiled
-def scan(data: Bytes, values: Ints, keys: Ints, names: Ints, kinds: Ints, rules: Rules, table: Ints) -> None:
+def scan(
+    data: Bytes, values: Ints, keys: Ints, names: Ints, factor: int, tags: Ints, rules: Rules, table: Ints
+) -> None:
     """Read records, at `values` (n, 2) in `data` and under the `keys` there (-1: none), into the rows of `table`.
 
-    `kinds` are the hashes of the types' tags by code. A row is UNREAD unless all of it is in order, and the room is the
-    key. At least one byte follows after the last value.
+    `names` (SLOTS, 2) has at `slot_of` each name the name and its field, OTHER for none; `tags` is for `kind_of`. A row
+    is UNREAD unless all of it is in order, and the room is the key. At least one byte follows after the last value.
     """
     held = np.empty((rules[0].shape[1], 3), np.int64)
     for row in range(len(values)):
         start, end = values[row, 0], values[row, 1]
         table[row, KIND] = UNREAD
-        if not take_apart(data, start, end, names, held):
+        if not take_apart(data, start, end, names, factor, held):
             continue
         ascii = is_ascii(data, start, end)
         if not ascii and not is_text(data, start, end):
@@ -321,12 +344,9 @@ def scan(data: Bytes, values: Ints, keys: Ints, names: Ints, kinds: Ints, rules:
         key, key_end = keys[row, 0], keys[row, 1]
         if key >= 0 and (key_end - key != room_end - room or not same(data, key, room, key_end - key)):
             continue
-        tag = name_in(data, held, TYPE_FIELD)
-        for kind in range(len(kinds)):
-            if kinds[kind] == tag:
-                if in_order(held, rules, kind, ascii):
-                    put(data, held, rules, kind, table, row)
-                break
+        kind = kind_of(tags, name_in(data, held, TYPE_FIELD))
+        if kind != UNREAD and in_order(held, rules, kind, ascii):
+            put(data, held, rules, kind, table, row)
 
 
 @compiled

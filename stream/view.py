@@ -203,8 +203,10 @@ class RoomView:
         """The values behind names, NaN for those that are missing or stale."""
         rows, then = self._rows()
         cells, places, to = choice(names, self._tally.known, then)
-        sounded, values = self.soundings(), np.empty(len(names))
-        surveying.pick(rows, cells, sounded.values, sounded.certainty.hidden, places, to, values)
+        values, sounded, hidden = np.empty(len(names)), _NONE, _NONE
+        if len(places):
+            sounded, hidden = self.soundings().values, self.soundings().certainty.hidden
+        surveying.pick(rows, cells, sounded, hidden, places, to, values)
         return values
 
     def soundings(self) -> Soundings:
@@ -263,3 +265,4 @@ class RoomView:
 
 
 _NOTHING_KNOWN = {key: MISSING for planned in PLANNED.values() for key, _ in planned.makes}
+_NONE: Floats = np.empty(0)

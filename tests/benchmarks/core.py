@@ -9,6 +9,7 @@ no part of the product asks for more than once a second of real time.
 
 import argparse
 import gc
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -40,14 +41,16 @@ Look = Callable[[RoomView], None]
 
 def blocks(path: Path, events: int) -> Iterator[Raws]:
     """The first `events` lines of a file, as they lie in blocks of it."""
+    ended = np.empty(BLOCK_BYTES, np.bool_)  # once: fresh memory costs more than the comparison
     with path.open("rb") as file:
         while events and (block := file.read(BLOCK_BYTES)):
-            block += file.readline()
-            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))[:events]
-            starts = np.concatenate([[0], ends[:-1] + 1])
-            spans = np.stack([starts, ends], axis=1)
+            data = np.frombuffer(block, np.uint8)
+            ends = np.equal(data, np.uint8(ord("\n")), out=ended[: len(data)]).nonzero()[0][:events]
+            spans = np.zeros((len(ends), 2), np.int64)
+            spans[1:, 0], spans[:, 1] = ends[:-1] + 1, ends
             yield Raws(block, spans, np.full_like(spans, -1))
             events -= len(ends)
+            file.seek(int(ends[-1]) + 1 - len(block), os.SEEK_CUR)  # what is left of the last line
 
 
 def run(batches: Iterable[Raws], playbook: Playbook, look: Look) -> int:
@@ -90,12 +93,13 @@ Row = tuple[int, str, int, int, int, int, int, int, int, float | None]
 
 def seven(rows: list[Row]) -> Look:
     """Reads the numbers that the peers compute into `rows`; what is not known yet counts 0, as with them."""
-    wanted = [(window_s, [f"{name}_{window}" for name in SEVEN]) for window_s, window in WINDOWS.items()]
+    wanted = tuple(f"{name}_{window}" for window in WINDOWS.values() for name in SEVEN)
 
     def look(view: RoomView) -> None:
+        values = [int(value) if value == value else 0 for value in view.seen(wanted).tolist()]
         end_s = (view.at_ms - workload.START_MS) // SECOND_MS
-        for window_s, keys in wanted:
-            joins, chats, carts, orders, gmv, viewers = [int(view.number(key).value or 0) for key in keys]
+        for n, window_s in enumerate(WINDOWS):
+            joins, chats, carts, orders, gmv, viewers = values[n * len(SEVEN) : (n + 1) * len(SEVEN)]
             conversion = carts / viewers if viewers else None
             rows.append((window_s, view.room, end_s, joins, chats, carts, orders, gmv, viewers, conversion))
 
@@ -109,24 +113,12 @@ def every_number(view: RoomView) -> None:
 
 
 def seven_of_all(rows: list[Row]) -> Look:
-    """As `seven`, by looking them up among every number of the room."""
-    wanted = [f"{name}_{window}" for window in WINDOWS.values() for name in SEVEN]
-    places: dict[int, list[int]] = {}  # by what is known: where the wanted ones stand, after all if they are not known
+    """As `seven`, beside every number of the room."""
+    look_at_seven = seven(rows)
 
     def look(view: RoomView) -> None:
-        table = view.table()
-        view.soundings()
-        found = places.get(id(table.layout))
-        if found is None:
-            at = {key: place for place, key in enumerate(table.layout.keys)}
-            found = places[id(table.layout)] = [at.get(key, len(at)) for key in wanted]
-        sums = [*table.parts[:, 0].tolist(), 0]
-        values = [sums[place] for place in found]
-        end_s = (view.at_ms - workload.START_MS) // SECOND_MS
-        for n, window_s in enumerate(WINDOWS):
-            joins, chats, carts, orders, gmv, viewers = values[n * len(SEVEN) : (n + 1) * len(SEVEN)]
-            conversion = carts / viewers if viewers else None
-            rows.append((window_s, view.room, end_s, joins, chats, carts, orders, gmv, viewers, conversion))
+        every_number(view)
+        look_at_seven(view)
 
     return look
 

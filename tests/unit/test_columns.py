@@ -16,7 +16,7 @@ from stream import events as e
 from stream.columns import REFUSED, joined, read
 from stream.errors import RejectedEvent
 from stream.names import hashed
-from stream.scanning import FLAGS, KIND, MORE, N_COLUMNS
+from stream.scanning import FLAGS, KIND, MORE, N_COLUMNS, OTHER
 from stream.waiting import BARE, CODE, KINDS
 from tests.unit.rooms import columns_of
 from tests.unit.test_waiting import events_of
@@ -246,7 +246,9 @@ def test_the_names_of_fields_fit_a_number() -> None:
     """Of those that are looked for, which are all of the types that the scan alone judges."""
     for kind in columns._SCANNED:
         assert {*columns._fields(kind)} <= {*columns._NAMES}
-    assert len({*columns._FIELDS.tolist()}) == len(columns._NAMES)
+    slots = columns._FIELDS[columns._FIELDS[:, 1] != OTHER]
+    assert sorted(slots[:, 1].tolist()) == [*range(len(columns._NAMES))]
+    assert {*slots[:, 0].tolist()} == {*columns._NUMBERS}
 
 
 @pytest.mark.parametrize("name", ["returning", "returninG", "returnin", "currency", "currencyX", "channelXX"])
