@@ -16,6 +16,8 @@ from agents.settings import Settings, load_playbook
 from stream.columns import joined
 from stream.rehearsal import rehearse
 
+BATCH_RECORDS = 20_000  # as many as a block of the file holds
+
 if __name__ == "__main__":
     given = arguments("seven", "every")
     rehearse()
@@ -27,9 +29,15 @@ if __name__ == "__main__":
             meter.start()
             yield from core.blocks(given.file, given.events)
         else:
+            held: list[bytes] = []
             for chunk in chunks(given):
                 meter.start()
-                yield joined(chunk)
+                held += chunk
+                if len(held) >= BATCH_RECORDS:
+                    yield joined(held)
+                    held = []
+            if held:
+                yield joined(held)
 
     if given.variant == "every":
         core.run(batches(), load_playbook(Settings()), core.seven_of_all(rows))

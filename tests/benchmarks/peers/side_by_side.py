@@ -47,7 +47,7 @@ class Engine:
 
 
 FILE, TOPIC = "file", "topic"
-MANY = 1_500_000  # of the quick ones, so that a worker saves its rooms meanwhile as it does in a show
+MANY = 4_000_000  # of the quick ones, so that a worker saves its rooms meanwhile as it does in a show
 ENGINES = (
     Engine("plain loop", "plain_loop", {FILE: MANY, TOPIC: MANY}, "orjson"),
     Engine("liveroom stream/", "liveroom_core", {FILE: MANY, TOPIC: MANY}, "msgspec"),
