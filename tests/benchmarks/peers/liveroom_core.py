@@ -21,6 +21,7 @@ BATCH_RECORDS = 20_000  # as many as a block of the file holds
 if __name__ == "__main__":
     given = arguments("seven", "every")
     rehearse()
+    core.settle()
     meter, rows = Meter(), list[Row]()
 
     def batches():
