@@ -17,7 +17,7 @@ OPERATIONS = (
 )
 NAME, VALUE, MINUS, ADD, SUB, MUL, DIV, LT, LE, GT, GE, EQ, NE, NOT, AND, OR = range(16)
 NO, YES, MAYBE, UNSEEN = 0.0, 1.0, 2.0, 3.0
-OFF = 2.0**-51  # of a float, relative to the decimal fraction it stands for, and of one operation: both twice over
+OFF = 2.0**-50  # of a float, relative to the decimal fraction it stands for, and of one operation: with room to spare
 TINY = 1e-200  # below this a product may have lost its digits
 NOT_THERE = -1.0  # instead of what a number may be off by
 

@@ -60,7 +60,12 @@ class Choice(NamedTuple):
 
 @lru_cache(PLANS_KEPT)
 def choice(names: tuple[str, ...], now: Known, then: Known | None) -> Choice:
-    """Numbers by name, without those of windows that are missing or stale whatever the sums."""
+    """Numbers by name, without those of windows that are missing or stale whatever the sums.
+
+    Raises KeyError for a name that is no number's.
+    """
+    if unknown := [name for name in names if name not in BY_KEY and name not in PLACE]:
+        raise KeyError(*unknown)
     layout = _layout(now, then)
     at = {key: place for place, key in enumerate(layout.keys) if layout.statuses[place] != "stale"}
     windowed = [place for place, name in enumerate(names) if name in at]

@@ -77,9 +77,11 @@ class Before:
         then_s = end_s - PREVIOUS_S
         if then_s <= self.start_s or not self._known:
             return None
-        known = next((known for from_s, known, _ in reversed(self._known) if from_s <= then_s), None)
-        if known is None:
+        from_s, known, _ = self._known[0]
+        if from_s > then_s:
             return None
+        if len(self._known) > 1:
+            known = next(known for from_s, known, _ in reversed(self._known) if from_s <= then_s)
         return then_s % (PREVIOUS_S + 1), min(PREVIOUS_S, then_s - self.start_s), known
 
     def snapshot(self) -> list[object]:
@@ -200,7 +202,7 @@ class RoomView:
         return table_of(rows, self._tally.known, then)
 
     def seen(self, names: tuple[str, ...]) -> Floats:
-        """The values behind names, NaN for those that are missing or stale."""
+        """The values behind names, NaN for those that are missing or stale. Raises KeyError for another name."""
         rows, then = self._rows()
         cells, places, to = choice(names, self._tally.known, then)
         values, sounded, hidden = np.empty(len(names)), _NONE, _NONE

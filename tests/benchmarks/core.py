@@ -32,7 +32,7 @@ from stream.view import RoomView
 WINDOWS = {60: "1m", 300: "5m"}
 SEVEN = ("joins", "chats", "carts", "orders_paid", "gmv_paid", "viewers")  # and carts / viewers
 SECOND_MS = 1_000
-BLOCK_BYTES = 1 << 21  # read together: of the workload some 12 s, as a worker takes them that is behind
+BLOCK_BYTES = 1 << 22  # read together: of the workload some 24 s, so that a room has many seconds in a row
 SHARE = {"seven": 1.0, "room": 0.5, "all": 0.15}  # of the events, so that each takes some seconds
 
 Look = Callable[[RoomView], None]

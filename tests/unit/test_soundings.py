@@ -105,6 +105,8 @@ def test_what_is_looked_at_is_what_is_said(room: RoomState) -> None:
 
     assert [None if isnan(value) else value for value in seen.tolist()] == wanted
     assert [name for name, value in zip(names, wanted, strict=True) if value is None] == ["pin_age_s", "gifts_5m"]
+    with pytest.raises(KeyError, match="joins_2m"):
+        view.seen(("joins_1m", "joins_2m"))
 
 
 def test_without_leaves_nobody_is_known_to_be_there() -> None:

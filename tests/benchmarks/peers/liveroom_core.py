@@ -16,7 +16,7 @@ from agents.settings import Settings, load_playbook
 from stream.columns import joined
 from stream.rehearsal import rehearse
 
-BATCH_RECORDS = 20_000  # as many as a block of the file holds
+BATCH_RECORDS = 40_000  # as many as a block of the file holds
 
 if __name__ == "__main__":
     given = arguments("seven", "every")
