@@ -1,6 +1,6 @@
 """A made-up minute through a room of its own, so that every loop is compiled before anyone waits for it.
 
-`python -m stream.rehearsal` does just that, where a machine is prepared: it takes some fifteen seconds the first time.
+`python -m stream.rehearsal` does just that, where a machine is prepared: it takes some twenty seconds the first time.
 """
 
 import numpy as np

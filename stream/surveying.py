@@ -134,17 +134,18 @@ def rows_of(
     held, n = totals.shape
     seconds, slot, kept_s = told
     rows = np.zeros((held + 2, n + 3), np.int64)
-    for row in range(held):
-        rows[row, :n] = totals[row]
-        rows[row, SECONDS] = min(SIZES[row], seconds)
-    if slot >= 0:
-        rows[held, :n] = kept[:, slot]
-        rows[held, SECONDS] = kept_s
-    rows[held + 1, :n] = show
-    rows[held + 1, firsts[0] : firsts[0] + people.size] = people
-    rows[held + 1, firsts[1] : firsts[1] + orders.size] = orders
-    rows[held + 1, SECONDS] = seconds
-    rows[:, ONE] = 1
+    for series in range(n):
+        for row in range(held):
+            rows[row, series] = totals[row, series]
+        rows[held, series] = kept[series, slot] if slot >= 0 else 0
+        rows[held + 1, series] = show[series]
+    for series in range(people.size):
+        rows[held + 1, firsts[0] + series] = people[series]
+    for series in range(orders.size):
+        rows[held + 1, firsts[1] + series] = orders[series]
+    for row in range(held + 2):
+        rows[row, SECONDS], rows[row, ONE] = min(SIZES[row], seconds) if row < held else seconds, 1
+    rows[held, SECONDS] = kept_s
     return rows
 
 
