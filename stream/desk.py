@@ -230,7 +230,8 @@ class Desk:
         self._voice.out += memory.board.expire(at_ms)
         for offer in memory.offers.over(at_ms):
             self._settle(offer, "withdrawn", at_ms)
-        Decision(self._voice, signals).run()
+        if self._voice.book.decided or memory.board.held:
+            Decision(self._voice, signals).run()
         if memory.offers.changed:
             self._voice.out += memory.offers.progress(signals.catalogue)
 

@@ -70,7 +70,11 @@ class Certainty(NamedTuple):
 
 
 class Soundings(NamedTuple):
-    """All soundings of a moment, in the order of NAMES: `values` (n) are NaN, `parts` (n, 2) as `surveying` says."""
+    """All soundings of a moment, in the order of NAMES.
+
+    `values` (n) are NaN where one is missing; `parts` (n, 2) are what stands above and below in a quotient, a sum and
+    NOT_DIVIDED, or MEASURED for one that is neither; UNKNOWN where nothing can be said.
+    """
 
     values: Floats
     parts: Ints
