@@ -84,7 +84,8 @@ def shift(ring: Ints, totals: Ints, end_s: int, series: int, second: int, amount
     if 0 < age <= SPAN_S:
         ring[series, second % SPAN_S] += amount
         for row, size in enumerate(SIZES):
-            totals[row, series] += amount if age <= size else 0  # a machine guesses ages badly
+            if age <= size:
+                totals[row, series] += amount
 
 
 @compiled
