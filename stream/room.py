@@ -281,7 +281,7 @@ class RoomState:
 
     def _start_show(self, show_ms: int, second: int, moment: Moment | None = None) -> None:
         """A show begins at `show_ms`; from here on everything counts for it, first what is left in `moment`."""
-        buckets, self._view = self.tally.buckets, None
+        buckets = self.tally.buckets
         closing = buckets.edge_s > buckets.end_s
         start_s = second if not self._started else buckets.end_s
         if self.show is not None:
@@ -294,7 +294,7 @@ class RoomState:
         self._waiting.forget(*([] if moment is None else [moment.rows]))
         self.tally.start_show(start_s)
         self._before.start(start_s)
-        self._started = True
+        self._started, self._view = True, None  # the recap had a view of the show before
         self._due_ms = 0  # look at once
         if closing:
             self.tally.begin_second()

@@ -729,3 +729,17 @@ def test_a_watcher_sees_every_second_that_is_closed() -> None:
     room.advance(START + 7_000)
 
     assert seen == [(START + 1000 * n, min(n, 5)) for n in range(1, 8)]
+
+
+def test_a_show_whose_start_comes_late_has_numbers_of_its_own() -> None:
+    """The recap of the show before is made in between; what it was made of is not shown as the new one's."""
+    room = feed(new(every_s=0), start(0), *(chat(at_ms) for at_ms in range(0, 10_000, 1_000)))
+    room.advance(START + 20_000)
+    assert room.view().number("chats_show").value == 10
+    room.drain()
+    feed(room, start(15_000), after_ms=5_000)
+
+    (over,) = ended(room.drain())
+    assert over.recap.numbers["chats_show"].value == 10
+    assert room.view().show_ms == START + 15_000
+    assert room.view().number("chats_show").value is None
