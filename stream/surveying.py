@@ -31,6 +31,8 @@ CELL = ("window", "plus", "also", "less", "below", "beside", "factor", "divisor"
 REACTIONS_1M, REACTIONS_EXPECTED_1M, PIN_AGE_S, N_SOUNDINGS = range(24, 28)
 (END_S, START_S, PEOPLE, BY_LEAVES, PEAK_SUM, PEAK_SECONDS, REFUNDED, PAID, SHOW_AGE, SPEECH_AGE, ORDER_AGE) = range(11)
 QUIET, PIN_AGE = 11, 12
+# The places of the series they are sums of: of shorter sessions there are four, of reactions and orders two each.
+ONLINE_SUM, ONLINE_SECONDS, BEGUN, SHORTER, JOINED, FROM_ADS, REACTED, ORDERED = 0, 1, 2, 3, 7, 8, 9, 11
 
 
 # `ring` (series, seconds), `totals` (windows, series) and `show` (series) are those of stream.windows.Buckets
@@ -194,12 +196,12 @@ def stay(ring: Ints, told: Ints, series: Ints, short: int, after_s: int, cohort_
     stop_s = end_s - after_s
     if told[BY_LEAVES]:
         start_s = max(stop_s - cohort_s, told[START_S])
-        began = between(ring, end_s, series[2], start_s, stop_s)
+        began = between(ring, end_s, series[BEGUN], start_s, stop_s)
         return began - between(ring, end_s, series[short], start_s, stop_s), began
-    if people < 0 or not between(ring, end_s, series[1], stop_s - 1, stop_s):
+    if people < 0 or not between(ring, end_s, series[ONLINE_SECONDS], stop_s - 1, stop_s):
         return UNKNOWN, UNKNOWN
-    then = between(ring, end_s, series[0], stop_s - 1, stop_s)
-    joins = between(ring, end_s, series[7], stop_s, end_s)
+    then = between(ring, end_s, series[ONLINE_SUM], stop_s - 1, stop_s)
+    joins = between(ring, end_s, series[JOINED], stop_s, end_s)
     return then + joins - max(0, joins - (people - then)), then + joins
 
 
@@ -209,24 +211,24 @@ def sound_people(ring: Ints, totals: Ints, show: Ints, series: Ints, told: Ints,
     end_s = told[END_S]
     if told[PEOPLE] >= 0:
         count(values, parts, ONLINE, told[PEOPLE])
-    online, seconds = totals[0, series[0]], totals[0, series[1]]
+    online, seconds = totals[0, series[ONLINE_SUM]], totals[0, series[ONLINE_SECONDS]]
     if seconds:
         divide(values, parts, ONLINE_1M, online, seconds, 1)
         if told[PEAK_SECONDS]:
             divide(values, parts, PEAK_ONLINE, told[PEAK_SUM], told[PEAK_SECONDS], 1)
-        known = between(ring, end_s, series[1], end_s - 240, end_s - 180)
+        known = between(ring, end_s, series[ONLINE_SECONDS], end_s - 240, end_s - 180)
         if known == 60:
-            then = between(ring, end_s, series[0], end_s - 240, end_s - 180)
+            then = between(ring, end_s, series[ONLINE_SUM], end_s - 240, end_s - 180)
             divide(values, parts, ONLINE_1M_3M_AGO, then, known, 1)
             measure(values, parts, ONLINE_DROP_Z, fall_z(online / seconds, then / known))
     if told[BY_LEAVES]:
-        began = show[series[2]] - between(ring, end_s, series[2], end_s - 60, end_s)
-        short = show[series[4]] - between(ring, end_s, series[4], end_s - 60, end_s)
+        began = show[series[BEGUN]] - between(ring, end_s, series[BEGUN], end_s - 60, end_s)
+        short = show[series[SHORTER + 1]] - between(ring, end_s, series[SHORTER + 1], end_s - 60, end_s)
         divide(values, parts, OVER_1MIN_RATE_SHOW, began - short, began, 1)
     for place, after_s in enumerate(SHORT_S):
-        stayed, began = stay(ring, told, series, 3 + place, after_s, COHORT_S)
+        stayed, began = stay(ring, told, series, SHORTER + place, after_s, COHORT_S)
         divide(values, parts, RETENTION_30S + place, stayed, began, COHORT_MIN)
-    stayed, began = stay(ring, told, series, 4, 60, 600)
+    stayed, began = stay(ring, told, series, SHORTER + 1, 60, 600)
     divide(values, parts, RETENTION_60S_10M, stayed, began, COHORT_MIN)
     if parts[RETENTION_60S, 1] >= 0:
         count(values, parts, RETENTION_60S_COHORT, parts[RETENTION_60S, 1])
@@ -237,14 +239,13 @@ def sound(ring: Ints, totals: Ints, show: Ints, series: Ints, told: Ints, values
     """The soundings of a room into `values` (n), NaN where one is missing, and `parts` (n, 2), as in `work_out`.
 
     `series` are those of people online, seconds in which that is known, sessions begun, those shorter than each of
-    SHORT_S, joins, joins from ads, chats, messages of likes, and the two that orders are. `told` are whole
-    numbers of the room, below 0 where there is none.
+    SHORT_S, joins, joins from ads, chats, messages of likes, and the two that orders are. `told` are whole numbers of
+    the room, below 0 where there is none.
     """
     values[:] = np.nan
     parts[:] = UNKNOWN
     sound_people(ring, totals, show, series, told, values, parts)
-    if told[REFUNDED] >= 0:
-        divide(values, parts, REFUND_RATE_SHOW, told[REFUNDED], told[PAID], 1)
+    divide(values, parts, REFUND_RATE_SHOW, told[REFUNDED], told[PAID], 1)
     for place, amount in (
         (SHOW_S, told[SHOW_AGE]),
         (SPEECH_AGE_S, told[SPEECH_AGE]),
@@ -254,18 +255,28 @@ def sound(ring: Ints, totals: Ints, show: Ints, series: Ints, told: Ints, values
     ):
         if amount >= 0:
             count(values, parts, place, amount)
-    count(values, parts, ORDERS_NOW, totals[0, series[11]] + totals[0, series[12]])
-    count(values, parts, REACTIONS_1M, totals[0, series[9]] + totals[0, series[10]])
+    count(values, parts, ORDERS_NOW, totals[0, series[ORDERED]] + totals[0, series[ORDERED + 1]])
+    count(values, parts, REACTIONS_1M, totals[0, series[REACTED]] + totals[0, series[REACTED + 1]])
     end_s = told[END_S]
     lately_s, then_s = end_s - 60, end_s - 300
     minutes, earlier = min(10, (lately_s - told[START_S]) // 60), min(10, (then_s - told[START_S]) // 60)
-    joins, ads = series[7:8], series[8:9]
+    joins, ads = series[JOINED : JOINED + 1], series[FROM_ADS : FROM_ADS + 1]
     measure(values, parts, JOINS_MEDIAN_10M, usual(ring, end_s, joins, joins[:0], lately_s, minutes))
-    measure(values, parts, ORDERS_MEDIAN_10M, usual(ring, end_s, series[11:13], joins[:0], lately_s, minutes))
-    measure(values, parts, REACTIONS_EXPECTED_1M, usual(ring, end_s, series[9:11], joins[:0], lately_s, minutes))
+    measure(
+        values,
+        parts,
+        ORDERS_MEDIAN_10M,
+        usual(ring, end_s, series[ORDERED : ORDERED + 2], joins[:0], lately_s, minutes),
+    )
+    measure(
+        values,
+        parts,
+        REACTIONS_EXPECTED_1M,
+        usual(ring, end_s, series[REACTED : REACTED + 2], joins[:0], lately_s, minutes),
+    )
     measure(values, parts, ADS_JOINS_BASE, 3 * usual(ring, end_s, ads, joins[:0], then_s, earlier))
     if earlier == 10:
         measure(values, parts, ORGANIC_JOINS_BASE, 3 * usual(ring, end_s, joins, ads, then_s, 10))
-    paid_for = between(ring, end_s, series[8], end_s - 180, end_s)
+    paid_for = between(ring, end_s, series[FROM_ADS], end_s - 180, end_s)
     count(values, parts, ADS_JOINS_3M, paid_for)
-    count(values, parts, ORGANIC_JOINS_3M, between(ring, end_s, series[7], end_s - 180, end_s) - paid_for)
+    count(values, parts, ORGANIC_JOINS_3M, between(ring, end_s, series[JOINED], end_s - 180, end_s) - paid_for)

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 NAMES = ("core", "stream", "latency", "rooms", "memory", "scaling", "gateway")
-TIMEOUT_S = 600.0  # none takes more than two minutes where nothing else runs
+TIMEOUT_S = 600.0  # none takes more than three minutes where nothing else runs
 HERE = Path(__file__).resolve().parent
 
 
