@@ -122,7 +122,7 @@ class Columns:
     def part(self, places: Ints) -> "Columns":
         """Those at some places, in this order."""
         held = places if self._places is None else self._places[places]
-        return Columns(self.rows.take(places, axis=0), self._events, self._raws, held)
+        return Columns(self.rows.take(places, axis=0), self._events, self._raws, held, None if self.more else [])
 
     def rooms(self) -> Iterator[tuple[Ints, "Columns"]]:
         """The places of each room's events, and these, in the order of appearance; without those that were refused."""
@@ -147,8 +147,8 @@ def read(raws: Raws, refuse: Refuse) -> Columns:
     events: dict[int, e.RoomEvent] = {}
     data = np.frombuffer(raws.data, np.uint8)
     scanning.scan(data, raws.values, raws.keys, _FIELDS, _FACTOR, _TAGS, _RULES, rows)
-    kinds, flags = rows[:, KIND], rows[:, FLAGS]
-    for place in ((kinds == UNREAD) | (flags & MORE != 0)).nonzero()[0].tolist():
+    kinds, flags, left = rows[:, KIND], rows[:, FLAGS], scanning.left_over(rows).tolist()
+    for place in left:
         try:
             event = events[place] = e.decode(raws.value(place), raws.key(place))
         except RejectedEvent as fault:
@@ -160,7 +160,7 @@ def read(raws: Raws, refuse: Refuse) -> Columns:
             rows[place] = _row(event)
         elif not more_than_a_row(event):  # it has a field whose name begins like one that says more
             flags[place] &= ~MORE
-    return Columns(rows, events, raws)
+    return Columns(rows, events, raws, more=[place for place in left if flags[place] & MORE])
 
 
 def _row(event: Any) -> tuple[int, ...]:

@@ -350,6 +350,17 @@ def scan(
 
 
 @compiled
+def left_over(table: Ints) -> Ints:
+    """The rows that were not read, or that say there is more."""
+    rows, n = np.empty(len(table), np.int64), 0
+    for row in range(len(table)):
+        if table[row, KIND] == UNREAD or table[row, FLAGS] & MORE:
+            rows[n] = row
+            n += 1
+    return rows[:n]
+
+
+@compiled
 def equal_to(data: Bytes, spans: Ints, wanted: Bytes) -> Ints:
     """The rows of `spans` (n, 2), of places in `data`, at which just the wanted bytes stand."""
     found = np.empty(len(spans), np.int64)
