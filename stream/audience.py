@@ -22,7 +22,7 @@ _FIRST_USERS = 16  # room made at first
 class Sessions:
     """Who is here since when, and who left but may still come back and continue their session; users are numbers."""
 
-    __slots__ = ("_counts", "_here", "_left", "buckets")
+    __slots__ = ("_counts", "_stays", "buckets")
 
     def __init__(self, buckets: Buckets) -> None:
         self.buckets = buckets
@@ -30,8 +30,8 @@ class Sessions:
 
     def clear(self) -> None:
         """A new show: nobody is here."""
-        self._here: Ints = np.zeros(_FIRST_USERS, np.int64)  # user -> ms their newest session began
-        self._left: Ints = np.zeros(_FIRST_USERS, np.int64)  # user -> ms they left; 0 while they are here
+        # By user: the ms their newest session began, and the ms they left, 0 while they are here.
+        self._stays: Ints = np.zeros((_FIRST_USERS, 2), np.int64)
         self._counts: Ints = np.zeros(3, np.int64)
 
     @property
@@ -46,14 +46,14 @@ class Sessions:
 
     def make_room(self, users: int) -> None:
         """Users up to this number may come from now on."""
-        self._here, self._left = longer(self._here, users), longer(self._left, users)
+        self._stays = longer(self._stays, users)
 
     @property
     def state(self) -> Visits:
         """All of it, for loops."""
         buckets = self.buckets
         sums = buckets.ring, buckets.totals, buckets.show, buckets.column, buckets.end_s
-        return self._here, self._left, self._counts, sums, buckets.edge_s, _SERIES
+        return self._stays, self._counts, sums, buckets.edge_s, _SERIES
 
     def second_begins(self) -> None:
         """The next second is being closed: everyone here stays for it unless they leave."""
@@ -65,9 +65,10 @@ class Sessions:
 
     def snapshot(self) -> dict[str, Any]:
         """The sessions as plain data: those that are open, and those that may still be continued."""
+        here, left = self._stays.T
         alive_ms = (self.buckets.end_s - 1) * 1000 - 2 * RETURN_MS
-        users = np.flatnonzero((self._here > 0) & ((self._left == 0) | (self._left >= alive_ms)))
-        times = [plain(self._ago(row[users])) for row in (self._here, self._left)]
+        users = np.flatnonzero((here > 0) & ((left == 0) | (left >= alive_ms)))
+        times = [plain(self._ago(row[users])) for row in (here, left)]
         return {
             "users": [plain(np.diff(users, prepend=0)), *times],
             "counts": self._counts.tolist(),
@@ -84,8 +85,8 @@ class Sessions:
         here, left = self._ago(here), self._ago(left)
         users = steps.cumsum()
         if len(users):
-            self._here, self._left = longer(self._here, users[-1]), longer(self._left, users[-1])
-        self._here[users], self._left[users] = here, left
+            self.make_room(users[-1])
+        self._stays[users] = np.stack([here, left], axis=1)
         self._counts[:] = state["counts"]
 
 

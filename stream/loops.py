@@ -14,8 +14,10 @@ SIZES = (60, 300, 600)  # seconds of the windows; a row each in every array of t
 LONGEST_S = SIZES[-1]
 RETURN_MS = 30_000  # who comes back sooner goes on with the session they left
 SHORT_S = (30, 60, 180, 300)  # sessions shorter than this are counted, each in a series of its own
+CAME, LEFT = range(2)  # the columns of `stays`
 NONE = -1  # the end of a list in `Panes`
 TS, KIND, USER, WHAT, SOURCE, ORDER, PIECES, AMOUNT, SAYS = range(9)  # the columns of a row, see stream.waiting
+LOOKED = 4  # of `used` in `Panes`: what was found by looking ahead, so that it is not left out
 NOBODY = 0  # the number of no name; of one that was left out it is NONE
 SAYS_USER = 1  # a bit of SAYS: it names a user, with or without a number
 
@@ -23,11 +25,9 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Seconds = NDArray[np.uint32]  # until 2106; there are many, and what is half as large is found sooner
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
-LastSeen = tuple[
-    Seconds, Ints, int, Ints, Ints, int
-]  # of Distinct: last, count, first; of Buckets: ring, totals, end_s
+LastSeen = tuple[Seconds, Ints, int, Ints, Ints, int]  # last, count, first; ring, totals and end_s of Buckets
 Lines = tuple[int, int, int, int, int, int]
-Visits = tuple[Ints, Ints, Ints, Sums, int, Ints]  # of Sessions: here, left, counts; sums, edge_s; the series
+Visits = tuple[Ints, Ints, Sums, int, Ints]  # of Sessions: stays, counts; sums, edge_s; the series
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
 OnShelf = tuple[Held, Ints, Ints, Ints]  # of Shelf: its panes, the series by kind, places, touched
 
@@ -53,13 +53,29 @@ def count(
     `kinds` has for each kind the two series of `add_up`, then those of `see_users`. There must be room everywhere.
     Returns whether all products had a place, how many rows of the source have a user, and the most that one has.
     """
+    held, series, places, touched = shelf
+    held[3][LOOKED] = look_ahead(rows, people, visits, shelf, by_user)
     add_up(rows, kinds, column)
     see_users(people, column, second, rows, kinds)
     come_and_go(visits, rows)
-    held, series, places, touched = shelf
     complete = count_products(held, rows, series, places, touched, second)
     spoke, most = count_users(by_user, rows, source)
     return complete, spoke, most
+
+
+@compiled
+def look_ahead(rows: Ints, people: LastSeen, visits: Visits, shelf: OnShelf, by_user: Ints) -> int:
+    """Look where rows will be counted, by user and by product: a machine fetches many places of memory at once, as long
+    as nothing depends on what is there.
+    """
+    found, last, stays = 0, people[0], visits[0]
+    held, series, places, _ = shelf
+    for row in range(len(rows)):
+        user, seen = rows[row, USER], series[rows[row, KIND], 1]
+        found += last[user, 0] + stays[user, CAME] + by_user[user]
+        if seen != NONE:
+            found += held[5][place_in(held[5], places[max(rows[row, WHAT], 0)] + seen << 32 | user), 1]
+    return found
 
 
 @compiled
@@ -88,26 +104,7 @@ def shift(ring: Ints, totals: Ints, end_s: int, series: int, second: int, amount
                 totals[row, series] += amount
 
 
-@compiled
-def step(ring: Ints, totals: Ints, show: Ints, minute: Ints, column: Ints, end_s: int) -> bool:
-    """Close the second `end_s` with the sums in `column`, which is empty then. Returns whether there were any."""
-    some = False
-    at = end_s % SPAN_S
-    for series in range(column.size):
-        new = column[series]
-        for row, size in enumerate(SIZES):
-            totals[row, series] += new - ring[series, (end_s - size) % SPAN_S]
-        if ring[series, at] != new:  # memory of series never used stays untouched
-            ring[series, at] = new
-        if new:
-            some = True
-            show[series] += new
-            minute[series] += new
-            column[series] = 0
-    return some
-
-
-# --- distinct keys (stream.windows.Distinct): `last` (series, keys), the second each key was last seen in
+# --- distinct keys (stream.windows.Distinct): `last` (keys, series), the second each key was last seen in
 
 
 @compiled
@@ -117,9 +114,9 @@ def see(seen: LastSeen, column: Ints, second: int, series: int, key: int) -> Non
     If it was before, it leaves the second it was last seen in, unless that is a later one.
     """
     last, count, first, ring, totals, end_s = seen
-    before = last[series - first, key]
+    before = last[key, series - first]
     if before < second:
-        last[series - first, key] = second
+        last[key, series - first] = second
         column[series] += 1
         if before:
             shift(ring, totals, end_s, series, before, -1)
@@ -181,7 +178,7 @@ def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: in
             column[named] += rows[row, AMOUNT]
         if rows[row, ORDER] == 0:
             column[nameless] += 1
-        if key and twin != NONE and last[twin - first, key] and not last[orders - first, key]:
+        if key and twin != NONE and last[key, twin - first] and not last[key, orders - first]:
             pairs += key not in keys[:n]
         keys[n] = key
         n += 1
@@ -191,7 +188,7 @@ def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: in
     return pairs, last_ms
 
 
-# --- sessions (stream.audience.Sessions): `here` and `left`, by user, the ms a session began and the ms they left
+# --- sessions (stream.audience.Sessions): `stays` (users, 2), the ms a session began and the ms they left
 
 
 @compiled
@@ -224,7 +221,7 @@ def come_and_go(visits: Visits, rows: Ints) -> None:
     `series` are those of BEGAN, WATCH_MS and each of SHORT_S, then the kinds of a join and of a leave; `counts` holds
     who is here, sessions begun, and joins less leaves without a user.
     """
-    here, left, counts, sums, edge_s, series = visits
+    stays, counts, sums, edge_s, series = visits
     began, watched, join, leave, end_s = series[0], series[1], series[-2], series[-1], sums[-1]
     for place in range(len(rows)):
         user, ts, kind = rows[place, USER], rows[place, TS], rows[place, KIND]
@@ -234,7 +231,7 @@ def come_and_go(visits: Visits, rows: Ints) -> None:
         if user == 0:
             counts[2] += 1 if comes else -1
             continue
-        start_ms, left_ms, lasted_ms, sign = here[user], left[user], 0, 0
+        start_ms, left_ms, lasted_ms, sign = stays[user, CAME], stays[user, LEFT], 0, 0
         if comes:
             if start_ms and not left_ms:
                 continue
@@ -243,17 +240,17 @@ def come_and_go(visits: Visits, rows: Ints) -> None:
                     continue
                 if ts - left_ms <= RETURN_MS:
                     lasted_ms, sign = left_ms - start_ms, -1
-            left[user] = 0
+            stays[user, LEFT] = 0
             counts[0] += 1
             if sign:
                 watch(sums, edge_s, watched, left_ms, 1)
             else:
-                here[user] = ts
+                stays[user, CAME] = ts
                 counts[1] += 1
                 put(sums, began, ts // 1000, 1)
                 watch(sums, edge_s, watched, ts, 1)
         elif start_ms and not left_ms and ts >= start_ms:
-            left[user] = ts
+            stays[user, LEFT] = ts
             counts[0] -= 1
             lasted_ms, sign = ts - start_ms, 1
             watch(sums, edge_s, watched, ts, -1)
@@ -279,8 +276,8 @@ def count_users(counts: Ints, rows: Ints, source: int) -> tuple[int, int]:
 # --- panes (stream.panes.Panes): what each second added, as a list of entries linked by number
 # `totals` (places, windows + the show); `newest` (places) is the newest entry of each place; `heads` (LONGEST_S) the
 # first entry of each second; `entries` (n, 4) holds place, second, amount and the next one; `used` the first entry let
-# go, how many these are, how many were ever used, and how many rows of `pairs` are taken. `added` (n, 4) holds place,
-# second, amount and whether the show counts it.
+# go, how many these are, how many were ever used, how many rows of `pairs` are taken, and what says nothing. `added`
+# (n, 4) holds place, second, amount and whether the show counts it.
 
 
 @compiled
@@ -313,30 +310,17 @@ def add_to_panes(held: Held, added: Ints) -> None:
 
 
 @compiled
-def step_panes(totals: Ints, heads: Ints, used: Ints, entries: Ints, end_s: int) -> None:
-    """Let go what leaves the windows with the step from `end_s`, and the entries of what left the longest."""
-    for row, size in enumerate(SIZES):
-        slot = (end_s - size) % LONGEST_S
-        entry = heads[slot]
-        while entry != NONE:
-            after = entries[entry, 3]
-            totals[entries[entry, 0], row] -= entries[entry, 2]
-            if size == LONGEST_S:
-                entries[entry, 0], entries[entry, 3] = NONE, used[0]
-                used[0] = entry
-                used[1] += 1
-            entry = after
-        if size == LONGEST_S:
-            heads[slot] = NONE
+def place_in(table: Ints, key: int) -> int:
+    """Where the search for a key begins."""
+    return (key * 0x9E3779B97F4A7C1 ^ key >> 29) & (len(table) - 1)
 
 
 @compiled
 def find(table: Ints, key: int) -> int:
     """The row of `key` in `table` (rows a power of two, at most half of them taken; key and second), or a free one."""
-    mask = len(table) - 1
-    row: int = (key * 0x9E3779B97F4A7C1 ^ key >> 29) & mask
+    row = place_in(table, key)
     while table[row, 0] and table[row, 0] != key:
-        row = (row + 1) & mask
+        row = (row + 1) & (len(table) - 1)
     return row
 
 

@@ -75,6 +75,32 @@ def pairs_of(table: Ints, end_s: int) -> tuple[Ints, Ints]:
 
 
 @compiled
+def seen_in_any(last: Seconds, key: int) -> bool:
+    """Whether a row of `last` has a second."""
+    for series in range(last.shape[1]):  # noqa: SIM110  # any() takes a generator, which is not compiled
+        if last[key, series]:
+            return True
+    return False
+
+
+@compiled
+def ages_of(last: Seconds, end_s: int) -> Seconds:
+    """How long before `end_s` each of the seconds in `last` (keys, series) was, which takes fewer bytes; 0 for never.
+
+    A row a series, up to the last key that was seen in any.
+    """
+    keys, n_series = last.shape
+    while keys and not seen_in_any(last, keys - 1):
+        keys -= 1
+    ago = np.zeros((n_series, keys), np.uint32)
+    for key in range(keys):
+        for series in range(n_series):
+            if last[key, series]:
+                ago[series, key] = end_s - last[key, series]
+    return ago
+
+
+@compiled
 def by_number(table: Ints, count: int) -> Ints:
     """The keys of a table (places, 2) of keys and numbers, by number from 0 on, which is none's."""
     keys = np.zeros(count + 1, np.int64)

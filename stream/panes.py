@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stream import loops, packing
+from stream import loops, packing, stepping
 from stream.loops import LONGEST_S, NONE, SIZES, Held, Ints
 from stream.windows import from_plain, plain, seconds_of
 
@@ -39,7 +39,7 @@ class Panes:
         self._totals: Ints = np.zeros((_FIRST_KEYS * self.n_series, SHOW + 1), np.int64)
         self._newest: Ints = np.full(len(self._totals), NONE, np.int64)
         self._pairs: Ints = np.zeros((_FIRST_PAIRS, 2), np.int64)  # (place, key) in one number, the second last seen
-        self._used: Ints = np.zeros(4, np.int64)  # see `loops`
+        self._used: Ints = np.zeros(5, np.int64)  # see `loops`
         self._added: list[int] = []  # place, second, amount and whether the show counts it, after one another
         self.place_of: dict[str, int] = {}
         self.end_s = second
@@ -91,7 +91,7 @@ class Panes:
 
     def make_room(self, entries: int, pairs: int) -> None:
         """For so many more."""
-        _, free, used, taken = self._used.tolist()
+        _, free, used, taken, _ = self._used.tolist()
         if used + entries - free > len(self._entries):
             before = self._entries
             self._entries = np.empty((len(before) + max(_FIRST_ENTRIES, len(before), entries), 4), np.int64)
@@ -107,7 +107,7 @@ class Panes:
     def step(self) -> None:
         """Move on by one second, before what happened in it is added: let go what leaves the windows."""
         if self.place_of:
-            loops.step_panes(self._totals, self._heads, self._used, self._entries, self.end_s)
+            stepping.step_panes(self._totals, self._heads, self._used, self._entries, self.end_s)
         self.end_s += 1
 
     def skip(self, seconds: int) -> None:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stream import loops, packing
+from stream import loops, packing, stepping
 from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
 _SIZES_COLUMN = np.array(SIZES)
 _FIRST_KEYS = 16  # room made at first; it doubles
+_LINE = 64  # bytes of a cache line
 Numbers = TypeVar("Numbers", Ints, Seconds)
 
 
@@ -52,7 +53,7 @@ class Buckets:
         number = self.end_s // 60
         minute = self.minutes.get(number)
         new = np.zeros(self.n_series, np.int64) if minute is None else minute
-        some = loops.step(self.ring, self.totals, self.show, new, self.column, self.end_s)
+        some = stepping.step(self.ring, self.totals, self.show, new, self.column, self.end_s)
         if minute is None and some:
             self.minutes[number] = new
         self.end_s = self.edge_s = self.end_s + 1
@@ -110,7 +111,8 @@ class Distinct:
     """How many distinct keys a window holds: each key's last second, and a histogram of these in `buckets`.
 
     It keeps `n` series of the buckets, from `first` on, that count the same sort of keys; keys are numbers from 1 on.
-    A histogram's sum over a window that ends now is the count, since the state stands at the window's end.
+    A histogram's sum over a window that ends now is the count, since the state stands at the window's end. `last` is
+    (keys, series or more), so that all of a key lie together: whoever counts an event waits for memory once.
     """
 
     __slots__ = ("buckets", "count", "first", "last")
@@ -124,15 +126,14 @@ class Distinct:
     def clear(self) -> None:
         """Forget every key."""
         self.count[:] = 0
-        self.last: Seconds = np.zeros((len(self.count), _FIRST_KEYS), np.uint32)
+        self.last: Seconds = _rows_of_seconds(_FIRST_KEYS, len(self.count))
 
     def make_room(self, keys: int) -> None:
         """Keys up to this number may be seen from now on."""
-        if keys >= self.last.shape[1]:
-            before, held = self.last, self.last.shape[1]
-            self.last = np.zeros((len(self.count), max(2 * held, keys + 1)), np.uint32)
-            for series in np.flatnonzero(self.count):  # memory of the others stays untouched
-                self.last[series, :held] = before[series]
+        before = self.last
+        if keys >= len(before):
+            self.last = _rows_of_seconds(max(2 * len(before), keys + 1), len(self.count))
+            self.last[: len(before)] = before
 
     @property
     def state(self) -> LastSeen:
@@ -142,19 +143,18 @@ class Distinct:
 
     def seen_in(self, series: int, key: int) -> int:
         """The second a key was last seen in, by one of the buckets' series; NEVER where it was not."""
-        return int(self.last[series - self.first, key])
+        return int(self.last[key, series - self.first])
 
     def seen_last(self, series: int, keys: Ints) -> list[int]:
         """As `seen_in` for each key."""
-        seconds: list[int] = self.last[series - self.first, keys].tolist()
+        seconds: list[int] = self.last[keys, series - self.first].tolist()
         return seconds
 
     def snapshot(self) -> list[Any]:
         """The seconds as plain data: of each series that saw a key, its count and how long ago that was."""
-        end_s = self.buckets.end_s
+        ago = packing.ages_of(self.last, self.buckets.end_s)
         return [
-            (int(series), int(self.count[series]), plain(ages(trimmed(self.last[series]), end_s)))
-            for series in np.flatnonzero(self.count)
+            (int(series), int(self.count[series]), plain(trimmed(ago[series]))) for series in np.flatnonzero(self.count)
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -163,17 +163,20 @@ class Distinct:
         for series, seen, held in state:
             row = seconds_of(from_plain(held), self.buckets.end_s)
             self.make_room(len(row) - 1)
-            self.last[series, : len(row)] = row
+            self.last[: len(row), series] = row
             self.count[series] = seen
 
 
-def ages(seconds: Seconds, end_s: int) -> Seconds:
-    """How long before `end_s` each second was, which takes fewer bytes; 0 for NEVER."""
-    return np.where(seconds == NEVER, NEVER, np.uint32(end_s) - seconds).astype(np.uint32)
+def _rows_of_seconds(keys: int, series: int) -> Seconds:
+    """Zeros, a row a key: of so many numbers, and placed so, that a row of up to 16 series lies in one cache line."""
+    width = 1 << (series - 1).bit_length()
+    held = np.zeros(keys * width + _LINE // 4, np.uint32)
+    start = -held.ctypes.data % _LINE // held.itemsize
+    return held[start : start + keys * width].reshape(keys, width)
 
 
 def seconds_of(held: Ints, end_s: int) -> Ints:
-    """The seconds that `ages` was made of."""
+    """The seconds that lie so long before `end_s`; NEVER for 0."""
     return np.where(held == 0, NEVER, end_s - held)
 
 
@@ -181,7 +184,7 @@ def longer(row: Ints, place: int) -> Ints:
     """The row with room for `place`, and for as much again if it had to grow."""
     if place < len(row):
         return row
-    larger = np.zeros(max(2 * len(row), place + 1, _FIRST_KEYS), np.int64)
+    larger = np.zeros((max(2 * len(row), place + 1, _FIRST_KEYS), *row.shape[1:]), np.int64)
     larger[: len(row)] = row
     return larger
 

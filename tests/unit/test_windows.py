@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream import admitting, loops, surveying
+from stream import admitting, loops, packing, surveying
 from stream.events import CartAdd, Chat, ProductClick
 from stream.kinds import bits
 from stream.loops import KIND, NONE, ORDER, SAYS, SAYS_USER, SOURCE, USER, WHAT, Ints
@@ -31,7 +31,6 @@ from stream.windows import (
     WINDOWS_S,
     Buckets,
     Distinct,
-    ages,
     from_plain,
     plain,
     seconds_of,
@@ -991,10 +990,17 @@ def test_plain_numbers_are_the_same_on_every_machine() -> None:
 
 @given(st.integers(2, 2**32 - 1), st.data())
 def test_ages_come_back_as_seconds(end_s: int, data: st.DataObject) -> None:
-    """Seconds before the end, the newest one 1; NEVER is 0, and stays apart from all others."""
-    seconds = data.draw(st.lists(st.just(NEVER) | st.just(end_s - 1) | st.integers(1, end_s - 1), max_size=20))
-    held = ages(np.array(seconds, np.uint32), end_s)
+    """Seconds before the end, the newest one 1; NEVER is 0, and stays apart from all others.
 
+    Of each series as many as there are keys that were seen in any.
+    """
+    seconds = data.draw(st.lists(st.just(NEVER) | st.just(end_s - 1) | st.integers(1, end_s - 1), max_size=20))
+    beside = [1, *([NEVER] * 3)]
+    last = np.array([(second, 0, 1) for second in seconds] + [(0, 0, second) for second in beside], np.uint32)
+    first, second, third = packing.ages_of(last, end_s)
+    held = first[:-1]
+
+    assert (first[-1], second.any(), third.tolist()) == (0, False, [end_s - 1] * (len(seconds) + 1))
     assert held.tolist() == [0 if second == NEVER else end_s - second for second in seconds]
     assert seconds_of(held.astype(np.int64), end_s).tolist() == seconds
     assert seconds_of(from_plain(plain(held)), end_s).tolist() == seconds
