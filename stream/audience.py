@@ -37,12 +37,12 @@ class Sessions:
     @property
     def open(self) -> int:
         """Sessions of people who are here."""
-        return int(self._counts[0])
+        return self._counts.item(0)
 
     @property
     def began(self) -> int:
         """Sessions of the show."""
-        return int(self._counts[1])
+        return self._counts.item(1)
 
     def make_room(self, users: int) -> None:
         """Users up to this number may come from now on."""
@@ -57,11 +57,11 @@ class Sessions:
 
     def second_begins(self) -> None:
         """The next second is being closed: everyone here stays for it unless they leave."""
-        self.buckets.column[series.WATCH_MS] += self._counts[0] * 1000
+        self.buckets.column[series.WATCH_MS] += self.open * 1000
 
     def online(self) -> int:
         """People with an open session; visitors without a name are counted as joins less leaves."""
-        return self.open + max(0, int(self._counts[2]))
+        return self.open + max(0, self._counts.item(2))
 
     def snapshot(self) -> dict[str, Any]:
         """The sessions as plain data: those that are open, and those that may still be continued."""
