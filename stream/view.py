@@ -9,6 +9,7 @@ from stream import series as s
 from stream import surveying
 from stream.catalogue import Product, RundownItem
 from stream.loops import Ints
+from stream.memory import lazy_zeros
 from stream.numbers import BY_KEY, MISSING, Known, Number, Totals
 from stream.shelf_numbers import ProductView
 from stream.soundings import PUBLISHED, Soundings, sound
@@ -51,7 +52,7 @@ class Before:
 
     def start(self, second: int) -> None:
         """A new show begins at `second`: there is no line before."""
-        self.sums = np.zeros((s.N_SERIES, PREVIOUS_S + 1), np.int64)  # new: memory never written costs nothing
+        self.sums = lazy_zeros(s.N_SERIES, PREVIOUS_S + 1)
         self._known: list[tuple[int, Known, int]] = []  # from which second's end, what, the show's beginning
         self.start_s = second
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from stream import loops, packing, stepping
 from stream.loops import SIZES, SPAN_S, Ints, LastSeen, Seconds
+from stream.memory import lazy_zeros
 
 WINDOWS_S: Mapping[str, int] = dict(zip(("1m", "5m", "10m"), SIZES, strict=True))
 NEVER = 0  # the second a key was last seen in, where it was not
@@ -31,7 +32,7 @@ class Buckets:
 
     def __init__(self, n_series: int) -> None:
         self.n_series = n_series
-        self.ring: Ints = np.zeros((n_series, SPAN_S), np.int64)
+        self.ring: Ints = lazy_zeros(n_series, SPAN_S)
         self.totals: Ints = np.zeros((len(SIZES), n_series), np.int64)
         self.show: Ints = np.zeros(n_series, np.int64)
         self.column: Ints = np.zeros(n_series, np.int64)
@@ -41,7 +42,7 @@ class Buckets:
 
     def start(self, second: int) -> None:
         """Stand at the beginning of `second`, empty."""
-        self.ring = np.zeros((self.n_series, SPAN_S), np.int64)  # new: memory never written costs nothing
+        self.ring = lazy_zeros(self.n_series, SPAN_S)
         self.totals[:] = 0
         self.show[:] = 0
         self.column[:] = 0

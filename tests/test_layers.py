@@ -26,10 +26,13 @@ BELOW = {"stream": {"stream"}, "agents": {"stream", "agents"}, "dashboards": {"s
 
 # The pure core: arithmetic, data and text. What reaches the world outside is not for it.
 CORE_PACKAGES = {"msgspec", "numpy", "rule_engine", "xxhash"}
-ONLY_IN = {"numba": "stream/compiling.py"}  # a third of a second and 60 MiB, for who needs it
+ONLY_IN = {
+    "numba": "stream/compiling.py",  # a third of a second and 60 MiB, for who needs it
+    "mmap": "stream/memory.py",  # anonymous memory; files are no business of the core
+}
 OF_COMPILED = {"stream.compiling.compiled", "stream.loops.Ints"}  # all that a module of loops may know of the others
 BANNED = {
-    "asyncio", "concurrent", "ctypes", "fileinput", "getpass", "glob", "http", "importlib", "io", "logging", "mmap",
+    "asyncio", "concurrent", "ctypes", "fileinput", "getpass", "glob", "http", "importlib", "io", "logging",
     "multiprocessing", "os", "pathlib", "pickle", "platform", "queue", "random", "sched", "secrets", "select",
     "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "sys", "syslog",
     "tempfile", "threading", "time", "urllib", "uuid", "warnings", "zoneinfo",

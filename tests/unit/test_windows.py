@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from stream import admitting, loops, packing, surveying
 from stream.events import CartAdd, Chat, ProductClick
 from stream.kinds import bits
 from stream.loops import KIND, NONE, ORDER, SAYS, SAYS_USER, SOURCE, USER, WHAT, Ints
+from stream.memory import lazy_zeros
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.products import Shelf
@@ -986,6 +988,17 @@ def test_plain_numbers_are_the_same_on_every_machine() -> None:
     """Smallest byte first."""
     assert plain(ints(1, 256)) == b"\x02\x01\x00\x00\x01"
     assert plain(ints(-2)) == b"\x08\xfe" + 7 * b"\xff"
+
+
+def test_what_is_not_written_takes_no_memory_even_where_it_is_read() -> None:
+    """A room has series that nobody ever counts in: of two thousand rooms that would be a gigabyte."""
+    before = psutil.Process().memory_info().rss
+    held = lazy_zeros(1_024, 8_192)
+
+    assert (held.shape, int(held.sum())) == ((1_024, 8_192), 0)
+    assert psutil.Process().memory_info().rss - before < held.nbytes // 8
+    held[3, 5] = 7
+    assert (held[3, 5], int(held.sum())) == (7, 7)
 
 
 @given(st.integers(2, 2**32 - 1), st.data())
