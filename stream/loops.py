@@ -276,7 +276,7 @@ def count_users(counts: Ints, rows: Ints, source: int) -> tuple[int, int]:
 # --- panes (stream.panes.Panes): what each second added, as a list of entries linked by number
 # `totals` (places, windows + the show); `newest` (places) is the newest entry of each place; `heads` (LONGEST_S) the
 # first entry of each second; `entries` (n, 4) holds place, second, amount and the next one; `used` the first entry let
-# go, how many these are, how many were ever used, how many rows of `pairs` are taken, and what says nothing. `added`
+# go, how many these are, how many were ever used, how many rows of `pairs` are taken, and LOOKED. `added`
 # (n, 4) holds place, second, amount and whether the show counts it.
 
 

@@ -129,6 +129,8 @@ def _flink_jar() -> Path | None:
 
 def compare(scale: float, repeat: int, only: list[str]) -> None:
     """Run all rounds and print the tables."""
+    if importlib.util.find_spec(LOOP.needs) is None:
+        sys.exit(f"{LOOP.needs} is not installed, and every ratio is to the {LOOP.name}: pip install '.[peers,test]'")
     sys.path.insert(0, str(HERE.parent))
     import harness
     import workload
