@@ -2,7 +2,7 @@
 
     python tests/benchmarks/all.py [--only NAME ...]
 
-About half an hour. Engines that are not installed are left out and named: `pip install '.[peers,test]'` brings them.
+Some 22 minutes. Engines that are not installed are left out and named: `pip install '.[peers,test]'` brings them.
 For figures that mean something nothing else should run on the machine.
 """
 
