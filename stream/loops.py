@@ -26,10 +26,10 @@ Flags = NDArray[np.bool_]
 Seconds = NDArray[np.uint32]  # until 2106; there are many, and what is half as large is found sooner
 Sums = tuple[Ints, Ints, Ints, Ints, int]  # of Buckets: ring, totals, show, column and end_s
 LastSeen = tuple[Seconds, Ints, int, Ints, Ints, int]  # last, count, first; ring, totals and end_s of Buckets
-Lines = tuple[int, int, int, int, int, int]
 Visits = tuple[Ints, Ints, Sums, int, Ints]  # of Sessions: stays, counts; sums, edge_s; the series
 Held = tuple[Ints, Ints, Ints, Ints, Ints, Ints, int]  # of Panes: totals, newest, heads, used, entries, pairs, end_s
 OnShelf = tuple[Held, Ints, Ints, Ints]  # of Shelf: its panes, the series by kind, places, touched
+Sales = tuple[LastSeen, Ints, Ints, Ints]  # the orders; `lines`, `told` and `paired` of `sell`
 
 
 # --- the rows of a second (stream.waiting.Moment): `rows` (n, columns)
@@ -46,12 +46,15 @@ def count(
     shelf: OnShelf,
     by_user: Ints,
     source: int,
-) -> tuple[bool, int, int]:
-    """All that rows of a second count in, in the order of event time: sums, people, sessions, products, and how often
-    each user of a source spoke, `by_user`.
+    sales: Sales,
+    came: int,
+) -> tuple[bool, int, int, int]:
+    """All that rows of a second count in, in the order of event time: sums, people, sessions, products, how often each
+    user of a source spoke, `by_user`, and order lines, see `sell`.
 
-    `kinds` has for each kind the two series of `add_up`, then those of `see_users`. There must be room everywhere.
-    Returns whether all products had a place, how many rows of the source have a user, and the most that one has.
+    `kinds` has for each kind the two series of `add_up`, then those of `see_users`; `came` the kinds of rows as bits.
+    There must be room everywhere. Returns whether all products had a place, how many rows of the source have a user,
+    the most that one has, and how many are `paired`.
     """
     held, series, places, touched = shelf
     held[3][LOOKED] = look_ahead(rows, people, visits, shelf, by_user)
@@ -60,7 +63,8 @@ def count(
     come_and_go(visits, rows)
     complete = count_products(held, rows, series, places, touched, second)
     spoke, most = count_users(by_user, rows, source)
-    return complete, spoke, most
+    sold, pairs = sell(rows, column, second, shelf, sales, came)
+    return complete and sold, spoke, most, pairs
 
 
 @compiled
@@ -137,35 +141,33 @@ def see_users(seen: LastSeen, column: Ints, second: int, rows: Ints, kinds: Ints
 
 
 @compiled
-def sell(
-    rows: Ints,
-    column: Ints,
-    second: int,
-    kind: int,
-    orders: LastSeen,
-    in_room: Lines,
-    shelf: OnShelf,
-    by_product: Lines,
-) -> tuple[int, int, bool, Ints]:
-    """Order lines: the rows of one kind, in the order of event time, in the room's sums and by product.
+def sell(rows: Ints, column: Ints, second: int, shelf: OnShelf, sales: Sales, came: int) -> tuple[bool, int]:
+    """Order lines kind by kind, in the order of event time, in the room's sums and by product.
 
-    Returns how many orders make a pair from now on, the time of the last line, whether all products had a place, and
-    the products of which an order makes a pair.
+    `lines` has a row a kind: the kind, the six series of `count_orders` and the six of `count_lines`. Of each kind that
+    came `told` then has how many orders make a pair from now on, and the time of its last line; `paired` begins with
+    the products of which an order makes a pair. Returns whether all products had a place, and how many are `paired`.
     """
-    pairs, last_ms = count_orders(orders, column, second, rows, kind, in_room)
+    orders, lines, told, paired = sales
     held, _, places, touched = shelf
-    complete, products = count_lines(held, rows, kind, by_product, places, touched, second)
-    return pairs, last_ms, complete, products
+    complete, pairs = True, 0
+    for one in range(len(lines)):
+        kind = lines[one, 0]
+        if came >> kind & 1:
+            told[one, 0], told[one, 1] = count_orders(orders, column, second, rows, kind, lines[one, 1:7])
+            every, pairs = count_lines(held, rows, kind, lines[one, 7:], places, touched, second, paired, pairs)
+            complete = complete and every
+    return complete, pairs
 
 
 @compiled
-def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: int, series: Lines) -> tuple[int, int]:
+def count_orders(seen: LastSeen, column: Ints, second: int, rows: Ints, kind: int, series: Ints) -> tuple[int, int]:
     """The rows of a kind as order lines of a room.
 
     `series` are those of pieces, amount, amount of lines with a user, lines without an order, orders, and of the orders
     that make a pair with these (NONE: none do). Returns how many orders make a pair from now on, and the last time.
     """
-    units, amount, named, nameless, orders, twin = series
+    units, amount, named, nameless, orders, twin = series[0], series[1], series[2], series[3], series[4], series[5]
     last, first, keys, n, pairs, last_ms = seen[0], seen[2], np.empty(len(rows), np.int64), 0, 0, 0
     for row in range(len(rows)):
         if rows[row, KIND] != kind:
@@ -388,17 +390,24 @@ def count_products(held: Held, rows: Ints, series: Ints, places: Ints, touched: 
 
 @compiled
 def count_lines(
-    held: Held, rows: Ints, kind: int, series: Lines, places: Ints, touched: Ints, second: int
-) -> tuple[bool, Ints]:
+    held: Held,
+    rows: Ints,
+    kind: int,
+    series: Ints,
+    places: Ints,
+    touched: Ints,
+    second: int,
+    paired: Ints,
+    pairs: int,
+) -> tuple[bool, int]:
     """The rows of a kind as order lines of products; `series` those of pieces, amount, lines without an order, orders,
     users, and of the orders that make a pair with these (NONE: none do).
 
-    A product without a place is left out. Returns whether there was none, and the products of which an order makes a
-    pair from now on.
+    Products of which an order makes a pair from now on are put into `paired`, after the first `pairs`. A product
+    without a place is left out. Returns whether there was none, and how many are `paired` now.
     """
-    added, paired = np.empty((7 * len(rows), 4), np.int64), np.empty(len(rows), np.int64)
-    n, pairs, complete = 0, 0, True
-    units, amount, nameless, orders, people, twin = series
+    added, n, complete = np.empty((7 * len(rows), 4), np.int64), 0, True
+    units, amount, nameless, orders, people, twin = series[0], series[1], series[2], series[3], series[4], series[5]
     used, table = held[3], held[5]
     for row in range(len(rows)):
         product, order, user = rows[row, WHAT], rows[row, ORDER], rows[row, USER]
@@ -422,4 +431,4 @@ def count_lines(
         if user and people != NONE:
             n = see_in_pane(table, used, added, n, place + people, user, second)
     add_to_panes(held, added[:n])
-    return complete, paired[:pairs]
+    return complete, pairs

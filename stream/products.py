@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from stream import loops
 from stream.catalogue import Product
 from stream.events import (
     CartAdd,
@@ -19,7 +18,7 @@ from stream.events import (
     ProductUnpin,
     StockLevel,
 )
-from stream.loops import KIND, NONE, WHAT, Ints, LastSeen, Lines, OnShelf
+from stream.loops import KIND, NONE, WHAT, Ints, OnShelf
 from stream.names import NOBODY, Names
 from stream.panes import Panes
 from stream.waiting import ABOUT_CODES, CODE, KINDS
@@ -97,7 +96,7 @@ _SERIES[CODE[ProductClick]] = CLICKS, CLICKERS
 _SERIES[CODE[CartAdd]] = CARTS, CARTERS
 _ABOUT = np.isin(np.arange(len(KINDS)), ABOUT_CODES)  # by kind
 # What lines of orders count in: pieces, amount, lines without an order, orders, users, and the orders they pair with.
-_LINES: dict[type, Lines] = {
+LINES: dict[type, tuple[int, ...]] = {
     OrderCreated: (UNITS_CREATED, GMV_CREATED, NAMELESS_CREATED, ORDERS_CREATED, CREATORS, NONE),
     OrderPaid: (UNITS_PAID, GMV_PAID, NAMELESS_PAID, ORDERS_PAID, BUYERS, REFUNDS),
     OrderRefunded: (NONE, REFUNDED, NAMELESS_REFUNDED, REFUNDS, NONE, ORDERS_PAID),
@@ -220,20 +219,11 @@ class Shelf:
         """The product with this number."""
         return str(self._names.name(number))
 
-    def sell(
-        self, rows: Ints, column: Ints, second: int, kind: type, orders: LastSeen, series: Lines
-    ) -> tuple[int, int]:
-        """Order lines of one type, in the room and by product; see `loops.sell`. There is room for them.
-
-        Returns how many orders of the room make a pair, and the time of the last line.
-        """
-        counts = loops.sell(rows, column, second, CODE[kind], orders, series, self.state, _LINES[kind])
-        pairs, last_ms, complete, paired = counts
-        self.full |= not complete
-        for number in paired.tolist():
+    def pair(self, numbers: Ints) -> None:
+        """Of each of these products one more order is paid and refunded."""
+        for number in numbers.tolist():
             product = self.name(number)
             self.refunded_paid[product] = self.refunded_paid.get(product, 0) + 1
-        return pairs, last_ms
 
     def tell_stocks(self, numbers: Ints) -> None:
         """Order lines of these products take from their stock."""

@@ -10,12 +10,12 @@ from stream import loops
 from stream import series as s
 from stream.audience import Masking, Online, Sessions
 from stream.kinds import COUNTS_IN, JOIN, WITH_USER, bits
-from stream.loops import AMOUNT, KIND, NONE, PIECES, SOURCE, TS, USER, WHAT, Ints, Lines
+from stream.loops import AMOUNT, KIND, NONE, PIECES, SOURCE, TS, USER, WHAT, Ints
 from stream.names import NOBODY
 from stream.numbers import CHANNEL, FROM, RETURNING, Known, named
 from stream.numbers import USER as ANY_USER
 from stream.offers import Sale
-from stream.products import Shelf
+from stream.products import LINES, Shelf
 from stream.sources import SOURCES_MAX, Silence, Sources
 from stream.splits import Splits
 from stream.waiting import ABOUT_CODES, CODE, KINDS, SELLING, TOLD, Moment, Pane, Waiting
@@ -25,11 +25,12 @@ COMBOS_MAX = 10_000  # gift combos remembered; they last seconds, the oldest are
 _JOINS, _ABOUT_PRODUCTS, _SELLING = bits([JOIN]), bits(ABOUT_CODES), bits(CODE[kind] for kind in SELLING)
 # What lines of orders count in: pieces, amount, amount by buyers with an id, lines without an order, orders, and the
 # orders of the refund rate, whose other half they are.
-_LINES: dict[type, Lines] = {
+_IN_ROOM: dict[type, tuple[int, ...]] = {
     e.OrderCreated: (s.UNITS_CREATED, s.GMV_CREATED, NONE, s.NAMELESS_CREATED, s.ORDERS_CREATED, NONE),
     e.OrderPaid: (s.UNITS_PAID, s.GMV_PAID, s.GMV_NAMED, s.NAMELESS_PAID, s.ORDERS_PAID, s.REFUNDS),
     e.OrderRefunded: (NONE, s.REFUNDED, NONE, s.NAMELESS_REFUNDED, s.REFUNDS, s.ORDERS_PAID),
 }
+_LINES = np.array([(CODE[kind], *_IN_ROOM[kind], *LINES[kind]) for kind in SELLING])  # see `loops.sell`
 _SOLD = [CODE[e.OrderCreated], CODE[e.OrderPaid]]
 _WHO = {s.VIEWERS: None, s.CLICKERS: e.ProductClick, s.BUYERS: e.OrderPaid}  # of the splits' people; None: of any event
 
@@ -129,7 +130,7 @@ class Tally:
             if kind in lists:
                 handler(lists[kind], second)
         if came & _SELLING:
-            self._sell(moment, column, second)
+            self._sold(moment, second)
         if e.StockLevel in lists:
             self._stock(lists[e.StockLevel], second)
         if column is not self.buckets.column and column.any():
@@ -163,10 +164,19 @@ class Tally:
         if sources == [NONE]:
             sources = np.unique(rows[rows[:, USER] != NOBODY, SOURCE]).tolist()
         masking = self._masking_of(sources[0], users)
+        self.orders.make_room(len(self._orders))
+        told, paired = np.zeros((len(_LINES), 2), np.int64), np.empty(len(rows), np.int64)
+        sales = self.orders.state, _LINES, told, paired
         state = self.people.state, self.sessions.state, self.shelf.state, masking.by_user
-        complete, spoke, most = loops.count(rows, column, second, COUNTS_IN, *state, sources[0])
+        counts = loops.count(rows, column, second, COUNTS_IN, *state, sources[0], sales, moment.kinds)
+        complete, spoke, most, pairs = counts
         self.shelf.full |= not complete
         masking.saw(spoke, most)
+        if moment.kinds & _SELLING:
+            (created, created_ms), (paid, paid_ms), (refunded, _) = told.tolist()
+            self.refunded_paid += created + paid + refunded
+            self.order_ms = max(self.order_ms or 0, created_ms, paid_ms) or None
+            self.shelf.pair(paired[:pairs])
         for number in sources[1:]:
             masking = self._masking_of(number, users)
             masking.saw(*loops.count_users(masking.by_user, rows, number))
@@ -297,23 +307,15 @@ class Tally:
             if count:
                 self.buckets.add(s.GIFT_VALUE, second, count * event.value)
 
-    def _sell(self, moment: Moment, column: Ints, second: int) -> None:
-        """Order lines, type by type; sums of the room gather in `column`."""
-        rows, shelf = moment.rows, self.shelf
-        self.orders.make_room(len(self._orders))
-        for kind, series in _LINES.items():
-            code = CODE[kind]
-            if not moment.kinds >> code & 1:
-                continue
-            pairs, last_ms = shelf.sell(rows, column, second, kind, self.orders.state, series)
-            self.refunded_paid += pairs
-            if kind is not e.OrderRefunded:
-                self.order_ms = max(self.order_ms or 0, last_ms)
-                if shelf.stocks and (kind is e.OrderCreated or "order.created" not in self.known.seen):
-                    shelf.tell_stocks(rows[rows[:, KIND] == code, WHAT])
-            if kind is e.OrderPaid and self.splits.alive:
-                for user, amount in rows[rows[:, KIND] == code][:, [USER, AMOUNT]].tolist():
-                    self.splits.paid(amount, user, second)
+    def _sold(self, moment: Moment, second: int) -> None:
+        """Order lines, of which sums are counted, take from stocks and count for parts of the room."""
+        rows, came = moment.rows, moment.kinds
+        if self.shelf.stocks:
+            kind = _SOLD[0] if "order.created" in self.known.seen else _SOLD[1]
+            self.shelf.tell_stocks(rows[rows[:, KIND] == kind, WHAT])
+        if came >> _SOLD[1] & 1 and self.splits.alive:
+            for user, amount in rows[rows[:, KIND] == _SOLD[1]][:, [USER, AMOUNT]].tolist():
+                self.splits.paid(amount, user, second)
 
     def sales(self, rows: Ints) -> Iterator[Sale]:
         """The lines of orders created and paid among rows, those of a known product."""

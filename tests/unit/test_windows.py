@@ -399,7 +399,7 @@ def test_pairs_of_orders_equal_brute_force(script: Sightings, orders: list[int],
     second = crowd.buckets.end_s
     for here, there in ((0, 1), (1, 0)):
         known = [{key for one, key, _ in crowd.held if one == series} for series in (here, there)]
-        series = (NONE, 0, NONE, 0, 1 + here, 1 + there)
+        series = ints(NONE, 0, NONE, 0, 1 + here, 1 + there)
         pairs = 0
         for some in [[order] for order in orders] if each else [orders]:
             rows = order_lines((NOBODY, order or NONE, NOBODY, 0, 0) for order in some)
@@ -438,7 +438,7 @@ def test_order_lines_add_up() -> None:
     left_out[:, loops.TS] = 5
     rows = np.concatenate([others, rows, left_out, others])
 
-    assert loops.count_orders(orders.state, buckets.column, START, rows, SALE, (0, 1, 2, 3, 4, 5)) == (0, 5)
+    assert loops.count_orders(orders.state, buckets.column, START, rows, SALE, np.arange(6)) == (0, 5)
     assert buckets.column.tolist() == [14, 2_140, 140, 1, 2, 0]
 
 
@@ -635,15 +635,16 @@ line_script = st.lists(
 
 
 def count_lines(
-    panes: Panes, lines: Iterable[Line], series: loops.Lines, places: Ints, touched: Ints, second: int
+    panes: Panes, lines: Iterable[Line], series: tuple[int, ...], places: Ints, touched: Ints, second: int
 ) -> list[int]:
     """Order lines come to panes; returns the products of which an order makes a pair."""
     rows = order_lines(lines)
     panes.make_room(7 * len(rows), 2 * len(rows))
-    complete, paired = loops.count_lines(panes.state, rows, SALE, series, places, touched, second)
+    paired = np.empty(1 + len(rows), np.int64)
+    complete, pairs = loops.count_lines(panes.state, rows, SALE, ints(*series), places, touched, second, paired, 1)
     named = rows[rows[:, WHAT] != NOBODY, WHAT]
     assert complete == (NONE not in [loops.place_of(places, product) for product in named])
-    products: list[int] = paired.tolist()
+    products: list[int] = paired[1:pairs].tolist()
     return products
 
 
