@@ -227,7 +227,8 @@ class Desk:
         """Decide the second that ends at `signals.at_ms`; its events were taken before."""
         memory, at_ms = self._voice.memory, signals.at_ms
         memory.now_ms = max(memory.now_ms, at_ms)
-        self._voice.out += memory.board.expire(at_ms)
+        if memory.board.held:
+            self._voice.out += memory.board.expire(at_ms)
         for offer in memory.offers.over(at_ms):
             self._settle(offer, "withdrawn", at_ms)
         if self._voice.book.decided or memory.board.held:

@@ -89,7 +89,7 @@ class Entrance:
         waits = waiting.make_room(more)
         users.make_room(more)
         now = clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms
-        counts = waiting.count, seen.recent.count, seen.money.count, len(users), len(products), len(orders)
+        counts = waiting.count, seen.recent.count, seen.money.count, users.count, len(products), orders.count
         held = np.array([*now, *counts, 0, 0, 0, 0])
         terms = (
             *(seen.end_ms, max(e.TS_MIN_MS, closed_ms), lateness_ms, e.AHEAD_MAX_MS),
@@ -100,9 +100,7 @@ class Entrance:
         place = int(admitting.flow(events.rows, arrived, start, held, terms, _FORMS, seen.places(more), tables, waits))
         told: list[int] = held.tolist()
         clock.arrived_ms, clock.now_ms, clock.newest_ms, clock.newest_arrived_ms, due_ms, waiting.count = told[:6]
-        seen.recent.count, seen.money.count, users_now, named, orders_now, duplicates, stamped, full, _ = told[6:]
-        users.grown(users_now)
-        orders.grown(orders_now)
+        seen.recent.count, seen.money.count, users.count, named, orders.count, duplicates, stamped, full, _ = told[6:]
         if full:
             users.full |= bool(full & USERS_FULL)
             products.full |= bool(full & PRODUCTS_FULL)

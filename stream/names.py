@@ -36,56 +36,52 @@ def places_for(keys: int, places: int = FIRST_PLACES) -> int:
 
 
 class Hashes:
-    """Numbers for names known by their hashes alone, as `Names` gives them: many names, which nobody asks back."""
+    """Numbers for names known by their hashes alone, as `Names` gives them: many names, which nobody asks back.
 
-    __slots__ = ("_count", "full", "limit", "table")
+    `table` (places, 2) has hashes and numbers; who adds to it says so in `count`.
+    """
+
+    __slots__ = ("count", "full", "limit", "table")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._count = 0
+        self.count = 0
         self.table: Ints = np.zeros((FIRST_PLACES, 2), np.int64)
         self.full = False
-
-    def __len__(self) -> int:
-        return self._count
 
     def number(self, name: str | None) -> int:
         """The number of a name."""
         if name is None:
             return NOBODY
-        more = self._count < self.limit
+        more = self.count < self.limit
         self.make_room(1)
-        number = int(admitting.number_of(self.table, hashed(name), self._count + 1 if more else NOBODY))
-        if number > self._count:
-            self._count = number
+        number = int(admitting.number_of(self.table, hashed(name), self.count + 1 if more else NOBODY))
+        if number > self.count:
+            self.count = number
         elif number == NOBODY:
             self.full = True
         return number
 
     def make_room(self, more: int) -> None:
-        """For so many more in `table` (places, 2), of hashes and numbers."""
-        if 2 * (self._count + more) > len(self.table):
+        """For so many more."""
+        if 2 * (self.count + more) > len(self.table):
             before = self.table
-            self.table = np.zeros((places_for(self._count + more, len(before)), 2), np.int64)
+            self.table = np.zeros((places_for(self.count + more, len(before)), 2), np.int64)
             admitting.number_keys(self.table, before)
-
-    def grown(self, count: int) -> None:
-        """There are so many by now, since `table` was added to."""
-        self._count = count
 
     def by_number(self) -> Ints:
         """The hash of each number; 0 for NOBODY."""
-        hashes: Ints = packing.by_number(self.table, self._count)
+        hashes: Ints = packing.by_number(self.table, self.count)
         return hashes
 
     def learn(self, hashes: Ints) -> None:
         """Know these names and no others, by number from 1 on; none was left out."""
-        self._count = 0
+        self.count = 0
         self.full = False
         self.table = np.zeros((FIRST_PLACES, 2), np.int64)
         self.make_room(len(hashes))
         admitting.number_keys(self.table, np.stack([hashes, np.arange(1, len(hashes) + 1)], axis=1))
-        self._count = len(hashes)
+        self.count = len(hashes)
 
 
 class Names:

@@ -239,8 +239,8 @@ class RoomState:
 
     def _take(self, moment: Moment, second: int) -> None:
         """Events of one second; where a show begins among them they are parted."""
-        self._view = None
-        for start in [event for event in moment.pane.get(TOLD, ()) if type(event) is e.RoomStart]:
+        self._view, told = None, moment.pane.get(TOLD)
+        for start in [event for event in told if type(event) is e.RoomStart] if told else ():
             if self.show is None or start.ts > self.show.show_ms:
                 self._take_part(moment.take_before(start.ts), second)
                 self._start_show(start.ts, second, moment)

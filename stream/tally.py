@@ -116,7 +116,7 @@ class Tally:
             self._meet(came, moment.named)
         if e.SceneStart in lists:
             self._scene(lists[e.SceneStart], second)
-        self._make_room(len(self.users))
+        self._make_room(self.users.count)
         if moment.named and self.splits.alive:
             self._tell_splits(rows, second)
         self._count_rows(moment, column, second)
@@ -157,14 +157,14 @@ class Tally:
 
     def _count_rows(self, moment: Moment, column: Ints, second: int) -> None:
         """What the rows say alone; sums of the room gather in `column`."""
-        rows, users = moment.rows, len(self.users)
+        rows, users = moment.rows, self.users.count
         if moment.kinds & _ABOUT_PRODUCTS:
             self.shelf.make_room(rows)
         sources = [moment.source if moment.named else NOBODY]
         if sources == [NONE]:
             sources = np.unique(rows[rows[:, USER] != NOBODY, SOURCE]).tolist()
         masking = self._masking_of(sources[0], users)
-        self.orders.make_room(len(self._orders))
+        self.orders.make_room(self._orders.count)
         told, paired = np.zeros((len(_LINES), 2), np.int64), np.empty(len(rows), np.int64)
         sales = self.orders.state, _LINES, told, paired
         state = self.people.state, self.sessions.state, self.shelf.state, masking.by_user

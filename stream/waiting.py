@@ -235,10 +235,10 @@ class Waiting:
         about = np.where(np.isin(rows[:, KIND], ABOUT_CODES), rows[:, WHAT], 0)
         for numbers, least, most in (
             (rows[:, KIND], 0, len(KINDS) - 1),
-            (rows[:, USER], 0, len(self.users)),
+            (rows[:, USER], 0, self.users.count),
             (about, NONE, len(self.products)),
             (rows[:, SOURCE], 0, len(self.sources)),
-            (rows[:, ORDER], NONE, len(self.orders)),
+            (rows[:, ORDER], NONE, self.orders.count),
         ):
             if len(rows) and not least <= numbers.min() <= numbers.max() <= most:
                 raise msgspec.ValidationError("a waiting event names what there is not")

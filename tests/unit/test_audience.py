@@ -78,7 +78,7 @@ class House:
                 ts, kind = START_MS + move.at_ms, ViewerJoin if move.comes else ViewerLeave
                 events += [Chat(room="r", ts=ts, user="z", text="a"), kind(room="r", ts=ts, user=move.user)]
             rows = rows_of(self.waiting, events)
-            self.sessions.make_room(len(self.waiting.users))
+            self.sessions.make_room(self.waiting.users.count)
             loops.come_and_go(self.sessions.state, rows)
 
     def again(self) -> "House":
@@ -445,7 +445,7 @@ def test_a_restored_online_count_goes_on_the_same(
 
 def hear(masking: Masking, rows: Ints, source: int, waiting: Waiting) -> None:
     """Rows of a source, and of others."""
-    masking.make_room(len(waiting.users))
+    masking.make_room(waiting.users.count)
     masking.saw(*loops.count_users(masking.by_user, rows, source))
 
 

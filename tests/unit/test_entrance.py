@@ -215,7 +215,7 @@ def test_names_left_out_of_a_show_are_not_of_the_next(monkeypatch: pytest.Monkey
     found += [at(11_000, kind=e.RoomStart), at(18_000), at(19_000, kind=e.Chat, user="u", text="1"), at(30_000)]
     room = agree(found, 12)
 
-    assert (room.tally.users.full, len(room.tally.users)) == (False, 1)
+    assert (room.tally.users.full, room.tally.users.count) == (False, 1)
 
 
 def test_a_show_that_begins_among_those_that_come_together_numbers_anew() -> None:
@@ -499,7 +499,7 @@ def test_those_not_yet_in_follow_when_names_are_numbered_anew() -> None:
     assert place == 3
     assert entrance.waiting.take(BEGIN_MS // 1000) is not None
     entrance.waiting.forget()
-    assert len(entrance.waiting.users) == 0
+    assert entrance.waiting.users.count == 0
     place, _ = flow(entrance, events, arrived, place, 0, BEGIN_MS + 10_000, 0)
 
     assert place == 8

@@ -242,8 +242,8 @@ def test_forgetting_keeps_the_names_of_what_waits(
     told_of = [event for event in [*waits, *held] if isinstance(event, ABOUT_PRODUCTS + SELLING)]
     products = {meant(event)[3] for event in told_of} - {None}
     orders = {event.order for event in told_of if isinstance(event, SELLING)} - {None}
-    assert (len(waiting.users), len(waiting.products)) == (len(users), len(products))
-    assert len(waiting.orders) == len(orders)
+    assert (waiting.users.count, len(waiting.products)) == (len(users), len(products))
+    assert waiting.orders.count == len(orders)
     assert waiting.sources.snapshot() == sources
     for second in range(START_S, START_S + 5):
         mine = sorted((event for event in waits if event.ts // 1000 == second), key=lambda event: event.ts)
