@@ -19,7 +19,7 @@ from stream.windows import from_plain, plain
 
 KINDS: tuple[type, ...] = tuple(e.TAG_OF)
 CODE = {kind: code for code, kind in enumerate(KINDS)}
-N_COLUMNS = 9
+N_COLUMNS = admitting.N_WAITING
 _FIRST_ROWS = 16  # room made at first; it doubles
 USERS_MAX = 1_000_000  # users a room and show before distinct counts of the show say `estimated`
 ORDERS_MAX = 1_000_000  # orders likewise
