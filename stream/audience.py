@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from stream import series
-from stream.events import Shown, ViewerCount, shown_count
+from stream.events import Shown, ViewerCount
 from stream.kinds import JOIN, LEAVE
 from stream.loops import RETURN_MS, SHORT_S, Ints, Visits
+from stream.shown import shown_count
 from stream.windows import Buckets, from_plain, longer, plain, trimmed
 
 MASKED_FROM_EVENTS = 50

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stream import events as e
 from stream import parcels
 from stream.errors import Reason, RejectedEvent
+from stream.shown import SHOWN_MAX, shown_count
 
 TS = 1_760_000_000_000
 ARRIVED_MS = TS + 700
@@ -316,18 +317,18 @@ def test_settling_twice_is_settling_once(ts: int, arrived_ms: int) -> None:
 )
 def test_a_displayed_count_is_read_or_none(shown: int | str, count: tuple[int, bool] | None) -> None:
     """A value with whether it is exact; text that is no count, or more than there are people, is none."""
-    assert e.shown_count(shown) == count
+    assert shown_count(shown) == count
 
 
 @given(st.text(max_size=32) | st.from_regex(r"[\d,.]{1,12}[万亿wkM+]?", fullmatch=True) | st.integers())
 def test_any_displayed_text_is_read_or_none(shown: int | str) -> None:
     """No text that a page may show stops a room."""
-    count = e.shown_count(shown)
+    count = shown_count(shown)
 
-    assert count is None or 0 <= count[0] <= e.SHOWN_MAX
+    assert count is None or 0 <= count[0] <= SHOWN_MAX
 
 
 @given(st.integers(0, 10**12), st.booleans())
 def test_a_plain_count_is_read_exactly(count: int, grouped: bool) -> None:
     """With or without commas."""
-    assert e.shown_count(f"{count:,}" if grouped else str(count)) == (count, True)
+    assert shown_count(f"{count:,}" if grouped else str(count)) == (count, True)
